@@ -1,0 +1,133 @@
+# mm: multimodal language models as Unix pipes.  See README.md and man/mm.7.
+#
+#   make [SAN=address,undefined]   programs in build/CONFIG/bin, linked from build/bin
+#   make check | bench | fuzz | demo | install | uninstall
+#
+# CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR belong to the user.
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+LIBDIR = $(DESTDIR)$(PREFIX)/libexec/mm
+VERSION := 0.1.0
+
+SAN ?=
+CONFIG ?= $(if $(SAN),san,release)
+B := build/$(CONFIG)
+
+PKGS := zlib libpng libjpeg libwebp sndfile libavformat libavcodec libswscale libswresample \
+	libavutil jansson libpcre2-8 libisal
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lpthread -lm
+
+MM_CPPFLAGS := -Ilib -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
+	-DMM_VERSION='"$(VERSION)"' -DMM_PREFIX='"$(PREFIX)"'
+MM_CFLAGS := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wvla \
+	-ffp-contract=off -pthread
+ifneq ($(SAN),)
+MM_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+MM_LDFLAGS += -fsanitize=$(SAN)
+endif
+ifeq ($(COVERAGE),1)
+MM_CFLAGS += --coverage
+MM_LDFLAGS += --coverage
+endif
+
+# ISA flags are given to the files that need them alone.
+ISA_avx2 := -mavx2 -mfma -mf16c
+ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512vnni \
+	-mavx512bf16
+isa = $(if $(filter %_avx2.c,$1),$(ISA_avx2))$(if $(filter %_avx512.c,$1),$(ISA_avx512))
+
+LIB_SRC := $(wildcard lib/*/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$B/%.o)
+LIBMM := $B/libmm.a
+CMD_SRC := $(wildcard cmd/*.c)
+PROGS := $(CMD_SRC:cmd/%.c=%)
+BINS := $(PROGS:%=$B/bin/%)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+KERN_SRC := $(wildcard tests/kernel/test_*.c)
+UNIT_BINS := $(UNIT_SRC:tests/unit/%.c=$B/tests/unit/%) $(KERN_SRC:tests/kernel/%.c=$B/tests/kernel/%)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BINS := $(BENCH_SRC:tests/bench/%.c=$B/tests/bench/%)
+
+.PHONY: all check check-fast bench fuzz demo install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BINS) $(if $(SAN),,build/bin)
+
+build/bin: | $B/bin
+	ln -sfn $(CONFIG)/bin $@
+
+$B/bin:
+	mkdir -p $@
+
+$B/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(call isa,$<) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/cmd/%.o: cmd/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MM_CPPFLAGS) -Itests $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIBMM): $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$B/bin/%: $B/cmd/%.o $(LIBMM)
+	@mkdir -p $(@D)
+	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
+
+$B/tests/unit/%: $B/tests/unit/%.o $(LIBMM)
+	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
+
+$B/tests/kernel/%: $B/tests/kernel/%.o $(LIBMM)
+	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
+
+$B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
+	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
+
+unit: $(UNIT_BINS)
+
+# tests/run does the counting: release, then under the sanitizers.
+check: all unit
+	sh tests/run release
+	$(MAKE) SAN=address,undefined all unit
+	sh tests/run san
+
+check-fast: all unit
+	sh tests/run release
+
+bench: all $(BENCH_BINS)
+	sh tests/bench/run
+
+fuzz:
+	sh tests/fuzz/run
+
+demo: all
+	sh scripts/demo.sh
+
+SCRIPTS := $(filter-out scripts/deps scripts/demo scripts/check scripts/demo.sh,$(wildcard scripts/mm-*))
+
+install: all
+	install -d $(BINDIR) $(LIBDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
+	install -m 755 $(BINS) $(SCRIPTS) $(BINDIR)
+	install -m 644 $(wildcard scripts/*.mk) $(LIBDIR)
+	for s in 1 5 7; do for p in man/*.$$s; do [ ! -e "$$p" ] || install -m 644 "$$p" $(MANDIR)/man$$s; done; done
+
+uninstall:
+	rm -f $(PROGS:%=$(BINDIR)/%) $(notdir $(SCRIPTS:%=$(BINDIR)/%))
+	rm -rf $(LIBDIR)
+	for s in 1 5 7; do for p in man/*.$$s; do rm -f "$(MANDIR)/man$$s/$${p##*/}"; done; done
+
+clean:
+	rm -rf build
+
+-include $(shell find $B -name '*.d' 2>/dev/null)

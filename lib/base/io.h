@@ -1,0 +1,54 @@
+/* io.h: the only place that calls read(2) and write(2).
+ *
+ * EINTR and EAGAIN are retried, partial transfers completed, one transfer is
+ * at most some MiB.
+ */
+#ifndef MM_BASE_IO_H
+#define MM_BASE_IO_H
+
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum mm_read { MM_READ_ALL = 1, MM_READ_NONE = 0 };
+
+/* mm_io_read: exactly n bytes.  MM_READ_ALL, MM_READ_NONE (end of input before
+ * the first byte), MM_EDATA (truncated: *got says how many came), MM_EIO. */
+MM_MUST_CHECK int mm_io_read(int fd, void *p, size_t n, size_t *got, struct mm_err *e);
+
+/* mm_io_read_some: up to n bytes, one successful read; 0 at end, or MM_EIO. */
+MM_MUST_CHECK ssize_t mm_io_read_some(int fd, void *p, size_t n, struct mm_err *e);
+
+/* mm_io_write: all n bytes or MM_EIO.  EPIPE (SIGPIPE ignored) is MM_EIO with
+ * errno kept. */
+MM_MUST_CHECK int mm_io_write(int fd, const void *p, size_t n, struct mm_err *e);
+
+/* mm_io_slurp: a whole file ("-" is standard input) of at most max bytes into
+ * malloc'd *data, a NUL added that *n does not count; the caller frees it.
+ * MM_ENOENT if it cannot be opened, MM_EDATA if larger than max. */
+MM_MUST_CHECK int mm_io_slurp(const char *path, size_t max, char **data, size_t *n,
+                              struct mm_err *e);
+
+/* A file mapped read-only.  A regular file is mapped; anything else (a pipe)
+ * is read into memory up to max bytes. */
+struct mm_map {
+    const unsigned char *data;
+    size_t size;
+    int mapped; /* 1: munmap, 0: free */
+};
+
+MM_MUST_CHECK int mm_map_open(struct mm_map *m, const char *path, size_t max,
+                              struct mm_err *e);
+void mm_map_close(struct mm_map *m); /* takes a zeroed one */
+
+/* Little-endian getters and setters over bytes: no alignment needed. */
+uint16_t mm_get_u16(const unsigned char *p);
+uint32_t mm_get_u32(const unsigned char *p);
+uint64_t mm_get_u64(const unsigned char *p);
+void mm_put_u16(unsigned char *p, uint16_t v);
+void mm_put_u32(unsigned char *p, uint32_t v);
+void mm_put_u64(unsigned char *p, uint64_t v);
+
+#endif

@@ -1,0 +1,56 @@
+/* wmat.h: the one linear-layer interface: y = x W^T (+ b), W of any dtype.
+ *
+ * A weight matrix W [out, in] keeps its stored precision; it may be packed at
+ * load into an order the kernels read fast.  Inference products of every model
+ * come through here; so do the products of frozen weights in training.
+ */
+#ifndef MM_KERNEL_WMAT_H
+#define MM_KERNEL_WMAT_H
+
+#include "base/err.h"
+#include "base/pool.h"
+#include "base/tensor.h"
+#include "kernel/kernel.h"
+
+struct mm_wmat;
+
+enum mm_arith {
+    MM_ARITH_EXACT, /* f32 products and sums of the widened weights: --exact */
+    MM_ARITH_FAST   /* the fastest this machine has: bf16 or int8 activations */
+};
+
+enum mm_wmat_pack {
+    MM_WMAT_BORROW, /* use w->data where it lies; it must outlive the wmat */
+    MM_WMAT_PACK    /* may copy into a faster order (then w->data is not kept) */
+};
+
+/* mm_wmat_new: wrap w [out, in] (ndim 2, any dtype that mm_tensor_to_f32
+ * takes; rows of quantised types are whole blocks).  MM_ENOMEM. */
+MM_MUST_CHECK int mm_wmat_new(struct mm_wmat **m, const struct mm_tensor *w,
+                              enum mm_wmat_pack pack, struct mm_err *e);
+void mm_wmat_free(struct mm_wmat *m); /* takes NULL */
+
+size_t mm_wmat_out(const struct mm_wmat *m);
+size_t mm_wmat_in(const struct mm_wmat *m);
+enum mm_dtype mm_wmat_dtype(const struct mm_wmat *m);
+
+/* mm_wmat_row: widen row r (0 <= r < out) into y[in]: embedding look-up. */
+void mm_wmat_row(float *y, const struct mm_wmat *m, size_t r);
+
+/* mm_wmat_mul: y[rows][out] = x[rows][in] W^T + b.  b [out] or NULL.  y does
+ * not overlap x.  Work is cut into tiles fixed by the shapes; p may be NULL.
+ * scratch is kept inside a per-call arena of the pool's threads; the result
+ * does not depend on the number of threads.  The rounding of a row may depend
+ * on rows (1 or many), not on the other rows' values.
+ * Returns 0, or MM_ENOMEM. */
+MM_MUST_CHECK int mm_wmat_mul(float *y, const float *x, size_t rows, const struct mm_wmat *m,
+                              const float *b, enum mm_arith arith, struct mm_pool *p);
+
+/* mm_wmat_mul_group: several products of the same x at once (q, k, v; gate,
+ * up): one sharing of work, activations quantised once.  y[i], b[i] (b or b[i]
+ * may be NULL) belong to m[i]; all m[i] have the same in. */
+MM_MUST_CHECK int mm_wmat_mul_group(float *const *y, const float *x, size_t rows,
+                                    const struct mm_wmat *const *m, const float *const *b, int n,
+                                    enum mm_arith arith, struct mm_pool *p);
+
+#endif

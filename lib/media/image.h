@@ -1,0 +1,58 @@
+/* image.h: pictures as 8-bit pixels: decode, convert, resize, crop, encode.
+ *
+ * Everything is exact to the byte against Pillow <= 12 and the reference
+ * processors (spec llava.md 2, golden family image).
+ */
+#ifndef MM_MEDIA_IMAGE_H
+#define MM_MEDIA_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum mm_image_mode { MM_IMG_L = 1, MM_IMG_LA = 2, MM_IMG_RGB = 3, MM_IMG_RGBA = 4, MM_IMG_P = 5 };
+
+struct mm_image {
+    enum mm_image_mode mode; /* interleaved samples: L 1, LA 2, RGB 3, RGBA 4, P 1 byte a pixel */
+    int w, h;
+    unsigned char *px;       /* h rows of w pixels, no padding; malloc'd */
+    unsigned char *palette;  /* mode P: 256 x RGB; else NULL */
+    int orientation;         /* EXIF 1..8 (1 if none) */
+};
+
+void mm_image_free(struct mm_image *im); /* takes a zeroed one */
+
+/* mm_image_decode: data[n] in PNG (libpng), JPEG (libjpeg-turbo), WebP
+ * (libwebp), anything else through libav (first frame).  what names it in
+ * messages.  MM_EDATA; MM_EMISSING for a video.  At most max_pixels (0: 2^28)
+ * are allocated. */
+MM_MUST_CHECK int mm_image_decode(struct mm_image *im, const void *data, size_t n,
+                                  const char *what, size_t max_pixels, struct mm_err *e);
+MM_MUST_CHECK int mm_image_load(struct mm_image *im, const char *path, struct mm_err *e);
+
+/* In place.  mm_image_rgb: to RGB as Pillow's convert("RGB") (alpha dropped).
+ * mm_image_upright: apply and reset the EXIF orientation. */
+MM_MUST_CHECK int mm_image_rgb(struct mm_image *im, struct mm_err *e);
+MM_MUST_CHECK int mm_image_upright(struct mm_image *im, struct mm_err *e);
+
+enum mm_filter { MM_NEAREST, MM_BOX, MM_BILINEAR, MM_HAMMING, MM_BICUBIC, MM_LANCZOS };
+
+/* mm_image_resize: Pillow's resize of src to w x h into *dst (any mode). */
+MM_MUST_CHECK int mm_image_resize(struct mm_image *dst, const struct mm_image *src, int w, int h,
+                                  enum mm_filter f, struct mm_err *e);
+
+/* mm_image_paste: a w x h canvas filled with colour[3] (RGB only), src at (x, y). */
+MM_MUST_CHECK int mm_image_canvas(struct mm_image *dst, const struct mm_image *src, int w, int h,
+                                  int x, int y, const unsigned char colour[3], struct mm_err *e);
+
+/* mm_image_crop: the w x h rectangle at (x, y); outside src is zero. */
+MM_MUST_CHECK int mm_image_crop(struct mm_image *dst, const struct mm_image *src, int x, int y,
+                                int w, int h, struct mm_err *e);
+
+/* mm_image_png: encode (L, LA, RGB, RGBA) into malloc'd *data. */
+MM_MUST_CHECK int mm_image_png(unsigned char **data, size_t *n, const struct mm_image *im,
+                               struct mm_err *e);
+
+#endif

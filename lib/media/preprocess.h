@@ -1,0 +1,52 @@
+/* preprocess.h: from a picture to normalised pixels, as each checkpoint's own
+ * processor does it (CLIPImageProcessor, LLaVA pad and anyres, open_clip, timm).
+ */
+#ifndef MM_MEDIA_PREPROCESS_H
+#define MM_MEDIA_PREPROCESS_H
+
+#include "media/image.h"
+
+enum mm_aspect {
+    MM_ASPECT_CROP,   /* shorter side to size, centre crop (CLIP's default; LLaVA's "square") */
+    MM_ASPECT_PAD,    /* pad to a square of the mean colour, then resize */
+    MM_ASPECT_ANYRES, /* LLaVA 1.6: tiles of the best resolution, base view first */
+    MM_ASPECT_SQUEEZE /* resize to size x size, aspect ignored */
+};
+
+#define MM_MAX_PINPOINTS 64
+
+struct mm_preprocess {
+    enum mm_aspect aspect;
+    int size;                /* side of the square the tower takes; shorter side when cropping */
+    int crop;                /* side of the centre crop, 0: size */
+    bool do_resize, do_crop, do_rescale, do_normalise, do_rgb;
+    enum mm_filter filter;
+    float mean[3], std[3];
+    double rescale;          /* 1/255 */
+    bool torchvision;        /* crop and scale as torchvision (round half to even, v/255 in f32) */
+    int npin;
+    int pin[MM_MAX_PINPOINTS][2]; /* anyres resolutions as stored: (first, second) */
+    bool pin_hw;             /* pairs are (height, width): Hugging Face; else (width, height) */
+};
+
+/* mm_preprocess_clip: CLIP's defaults for a square of this size. */
+void mm_preprocess_clip(struct mm_preprocess *p, int size);
+
+/* Normalised pixels of one picture: [tiles][3][size][size] f32. */
+struct mm_pixels {
+    float *px;        /* malloc'd */
+    int tiles;        /* 1 unless anyres: base view, then tiles in raster order */
+    int size_h, size_w;
+    int grid_w, grid_h; /* anyres: tiles across and down; else 0 */
+    int orig_w, orig_h; /* of the picture before anything */
+};
+void mm_pixels_free(struct mm_pixels *p);
+
+/* mm_preprocess_run: im is any mode; left unchanged.  MM_ENOMEM, MM_EDATA. */
+MM_MUST_CHECK int mm_preprocess_run(struct mm_pixels *out, const struct mm_image *im,
+                                    const struct mm_preprocess *p, struct mm_err *e);
+
+/* mm_anyres_best: index of the best resolution for a w x h picture (llava.md 5.1). */
+int mm_anyres_best(const struct mm_preprocess *p, int w, int h);
+
+#endif

@@ -1,0 +1,78 @@
+/* stream.h: the tensor stream, mmts 1 (formats/mmts.md), read and written
+ * record by record: memory is bounded by one record.
+ */
+#ifndef MM_STREAM_STREAM_H
+#define MM_STREAM_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/tensor.h"
+
+enum mm_rec_type { MM_REC_TENSOR, MM_REC_TEXT, MM_REC_JSON, MM_REC_BYTES, MM_REC_END };
+
+struct mm_attr {
+    char *key, *value; /* unescaped UTF-8 */
+};
+
+/* A record.  Filled by mm_stream_get: everything belongs to the reader and is
+ * valid until its next call.  To build one, use mm_rec_init and mm_rec_set. */
+struct mm_rec {
+    enum mm_rec_type type;
+    struct mm_tensor t;    /* type tensor: t.data == data */
+    void *data;            /* payload, uncompressed; text and json are UTF-8 */
+    size_t size;           /* its bytes */
+    struct mm_attr *attr;  /* in stream order; dtype, shape, length, crc are not among them */
+    size_t nattr, cap;
+};
+
+void mm_rec_init(struct mm_rec *r, enum mm_rec_type type);
+void mm_rec_free(struct mm_rec *r); /* attributes only; data is the maker's */
+
+/* mm_rec_attr: value of key, or NULL.  mm_rec_int: as integer, or dflt. */
+const char *mm_rec_attr(const struct mm_rec *r, const char *key);
+int64_t mm_rec_int(const struct mm_rec *r, const char *key, int64_t dflt);
+bool mm_rec_is(const struct mm_rec *r, const char *kind); /* attribute kind == kind */
+
+/* mm_rec_set: set key to value (replaces; NULL removes).  MM_ENOMEM, or
+ * MM_EDATA for a key the format does not allow. mm_rec_setf: formatted.
+ * mm_rec_copy_attrs: all of src's attributes that dst does not have. */
+MM_MUST_CHECK int mm_rec_set(struct mm_rec *r, const char *key, const char *value);
+MM_MUST_CHECK int mm_rec_setf(struct mm_rec *r, const char *key, const char *fmt, ...)
+    MM_PRINTF(3, 4);
+MM_MUST_CHECK int mm_rec_copy_attrs(struct mm_rec *dst, const struct mm_rec *src);
+
+struct mm_reader;
+struct mm_writer;
+
+/* mm_reader_open: fd is not closed by mm_reader_close; what names it in
+ * messages; max_record bounds one payload (0: the default, 1 GiB). */
+MM_MUST_CHECK int mm_reader_open(struct mm_reader **r, int fd, const char *what,
+                                 size_t max_record, struct mm_err *e);
+void mm_reader_close(struct mm_reader *r);
+
+/* mm_reader_get: next record that is no `end`: 1; 0 after the last section's
+ * end at end of input; or MM_EDATA (malformed, truncated: file and offset are in the
+ * message), MM_EIO, MM_ENOMEM. */
+MM_MUST_CHECK int mm_reader_get(struct mm_reader *r, struct mm_rec *rec, struct mm_err *e);
+
+/* mm_writer_open: records go to fd; flush after each record unless fd is a
+ * regular file.  compress: 0, or a zlib level for payloads. */
+MM_MUST_CHECK int mm_writer_open(struct mm_writer **w, int fd, int compress, struct mm_err *e);
+MM_MUST_CHECK int mm_writer_put(struct mm_writer *w, const struct mm_rec *rec, struct mm_err *e);
+/* mm_writer_end: the end record with the count, flush; then only close. */
+MM_MUST_CHECK int mm_writer_end(struct mm_writer *w, struct mm_err *e);
+void mm_writer_close(struct mm_writer *w); /* takes NULL; writes nothing */
+
+/* mm_writer_tensor: build and put a tensor record in one call; kind, name and
+ * item (< 0: none) may be absent (NULL). */
+MM_MUST_CHECK int mm_writer_tensor(struct mm_writer *w, const struct mm_tensor *t,
+                                   const char *kind, const char *name, int64_t item,
+                                   struct mm_err *e);
+
+/* mm_stream_magic: do these first n bytes begin a stream?  (n >= 7) */
+bool mm_stream_magic(const void *p, size_t n);
+
+#endif

@@ -1,0 +1,66 @@
+/* ckpt.h: a checkpoint in any container, as named tensors and metadata.
+ *
+ * Opens what -m names: a file (safetensors, PyTorch zip, TorchScript, legacy
+ * or tar PyTorch, GGUF, npy, npz), an index, or a directory in Hugging Face or
+ * original layout.  Containers are told by their bytes, never by suffix.
+ * Files are mapped; tensors that lie contiguous in them are borrowed, others
+ * are gathered once into memory the checkpoint owns.
+ */
+#ifndef MM_WEIGHTS_CKPT_H
+#define MM_WEIGHTS_CKPT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/tensor.h"
+
+struct mm_ckpt;
+
+/* One tensor as stored.  t.data is valid until mm_ckpt_close. */
+struct mm_ckpt_entry {
+    const char *name;
+    struct mm_tensor t; /* row-major shape: a GGUF's ne is already reversed */
+    const char *file;   /* the file it lies in */
+};
+
+/* mm_ckpt_find: resolve a name given to -m into a path: as it is if it exists
+ * or holds a '/', else under each directory of $MM_MODELS (unset:
+ * ${XDG_DATA_HOME:-~/.local/share}/mm/models) and then the installed models.
+ * malloc'd *path; MM_ENOENT lists where it looked. */
+MM_MUST_CHECK int mm_ckpt_find(char **path, const char *name, struct mm_err *e);
+
+/* mm_ckpt_open: path as from mm_ckpt_find.  MM_ENOENT, MM_EDATA (malformed;
+ * the message names file, tensor and offset), MM_EMISSING (a kind of file or
+ * dtype we do not read). */
+MM_MUST_CHECK int mm_ckpt_open(struct mm_ckpt **ck, const char *path, struct mm_err *e);
+void mm_ckpt_close(struct mm_ckpt *ck); /* takes NULL */
+
+const char *mm_ckpt_path(const struct mm_ckpt *ck); /* what was opened */
+const char *mm_ckpt_dir(const struct mm_ckpt *ck);  /* directory the configuration lies in */
+
+/* Entries in file order. */
+size_t mm_ckpt_count(const struct mm_ckpt *ck);
+const struct mm_ckpt_entry *mm_ckpt_at(const struct mm_ckpt *ck, size_t i);
+
+/* mm_ckpt_lookup: the entry of an exact stored name, or NULL. */
+const struct mm_ckpt_entry *mm_ckpt_lookup(const struct mm_ckpt *ck, const char *name);
+
+/* mm_ckpt_config: config.json of the directory (borrowed), or NULL; for other
+ * JSON files of the directory mm_ckpt_json gives a new reference (NULL and no
+ * error if absent). */
+const json_t *mm_ckpt_config(const struct mm_ckpt *ck);
+MM_MUST_CHECK int mm_ckpt_json(json_t **out, const struct mm_ckpt *ck, const char *file,
+                               struct mm_err *e);
+
+/* mm_ckpt_meta: GGUF key-values as one JSON object (integers, reals, strings,
+ * booleans, arrays; big arrays of numbers and strings included), safetensors
+ * __metadata__, npy: NULL if none.  Borrowed. */
+const json_t *mm_ckpt_meta(const struct mm_ckpt *ck);
+bool mm_ckpt_is_gguf(const struct mm_ckpt *ck);
+
+/* mm_ckpt_fingerprint: hash of names, shapes, dtypes and a sample of the data,
+ * for the `model` attribute of records and saved states. */
+uint64_t mm_ckpt_fingerprint(const struct mm_ckpt *ck);
+
+#endif
