@@ -1,0 +1,36 @@
+/* param.h: weights of a model as variables, from a checkpoint.
+ *
+ * A matrix becomes a packed weight (mm_wmat) in its stored precision; vectors
+ * and small tables are widened to f32.  For training, mm_params_train turns the
+ * named ones into plain f32 variables with needs_grad.
+ */
+#ifndef MM_NN_PARAM_H
+#define MM_NN_PARAM_H
+
+#include "tensor/ctx.h"
+#include "weights/load.h"
+
+struct mm_params; /* owns every variable of a model, with its canonical name */
+
+MM_MUST_CHECK int mm_params_new(struct mm_params **p, struct mm_err *e);
+void mm_params_free(struct mm_params *p); /* takes NULL */
+
+/* Each takes the tensor that mm_load_get found (NULL gives NULL: the fault is
+ * already noted) and the canonical name to keep it under (printf). */
+struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+    MM_PRINTF(3, 4);
+struct mm_var *mm_param_f32(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+    MM_PRINTF(3, 4);
+
+/* mm_params_failed: did an allocation fail?  Check once after loading. */
+bool mm_params_failed(const struct mm_params *p);
+
+/* In order of loading. */
+size_t mm_params_count(const struct mm_params *p);
+struct mm_var *mm_params_at(struct mm_params *p, size_t i, const char **name);
+
+/* mm_params_train: variables whose canonical name matches glob (fnmatch) become
+ * plain f32 with needs_grad; returns how many, or MM_ENOMEM. */
+MM_MUST_CHECK int mm_params_train(struct mm_params *p, const char *glob, struct mm_err *e);
+
+#endif
