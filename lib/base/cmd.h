@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -44,6 +45,10 @@ void mm_cmd_common(struct mm_cmd *c, int opt, const char *arg);
 /* Checked numbers of an option (named in the message); exit 64 when wrong. */
 double mm_opt_double(struct mm_cmd *c, const char *opt, const char *arg, double lo, double hi);
 int64_t mm_opt_int(struct mm_cmd *c, const char *opt, const char *arg, int64_t lo, int64_t hi);
+
+/* mm_opt_size: bytes, with an optional suffix K, M, G (powers of 1024); exit 64
+ * when it is no such number or not in 1..hi. */
+size_t mm_opt_size(struct mm_cmd *c, const char *opt, const char *arg, size_t hi);
 
 /* mm_opt_word: index of arg among NULL-terminated words; exit 64, listing them. */
 int mm_opt_word(struct mm_cmd *c, const char *opt, const char *arg, const char *const *words);

@@ -27,6 +27,7 @@ enum mm_code {
 
 struct mm_err {
     int code;       /* MM_OK or the first error set */
+    int sys;        /* errno that the message tells of, or 0 */
     char msg[1000]; /* "thing: reason", one line, no newline */
 };
 

@@ -44,11 +44,37 @@ MM_MUST_CHECK int mm_map_open(struct mm_map *m, const char *path, size_t max,
 void mm_map_close(struct mm_map *m); /* takes a zeroed one */
 
 /* Little-endian getters and setters over bytes: no alignment needed. */
-uint16_t mm_get_u16(const unsigned char *p);
-uint32_t mm_get_u32(const unsigned char *p);
-uint64_t mm_get_u64(const unsigned char *p);
-void mm_put_u16(unsigned char *p, uint16_t v);
-void mm_put_u32(unsigned char *p, uint32_t v);
-void mm_put_u64(unsigned char *p, uint64_t v);
+static inline uint16_t mm_get_u16(const unsigned char *p)
+{
+    return (uint16_t)(p[0] | (p[1] << 8));
+}
+
+static inline uint32_t mm_get_u32(const unsigned char *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t mm_get_u64(const unsigned char *p)
+{
+    return (uint64_t)mm_get_u32(p) | (uint64_t)mm_get_u32(p + 4) << 32;
+}
+
+static inline void mm_put_u16(unsigned char *p, uint16_t v)
+{
+    p[0] = (unsigned char)v;
+    p[1] = (unsigned char)(v >> 8);
+}
+
+static inline void mm_put_u32(unsigned char *p, uint32_t v)
+{
+    mm_put_u16(p, (uint16_t)v);
+    mm_put_u16(p + 2, (uint16_t)(v >> 16));
+}
+
+static inline void mm_put_u64(unsigned char *p, uint64_t v)
+{
+    mm_put_u32(p, (uint32_t)v);
+    mm_put_u32(p + 4, (uint32_t)(v >> 32));
+}
 
 #endif

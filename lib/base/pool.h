@@ -16,6 +16,9 @@ struct mm_pool *mm_pool_new(int nthreads);
 void mm_pool_free(struct mm_pool *p); /* takes NULL */
 int mm_pool_threads(const struct mm_pool *p);
 
+/* mm_pool_cpus: processors this process may run on, at least 1. */
+int mm_pool_cpus(void);
+
 /* mm_pool_run: call fn(arg, tile, thread) for tile = 0..ntiles-1, each exactly
  * once, on any thread (0..nthreads-1), and return when all are done.  Workers
  * spin shortly before they sleep, so that a call costs about a microsecond in

@@ -1,0 +1,206 @@
+/* outfile.c: output files appear complete or not at all. */
+#include "base/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+struct mm_outfile {
+    FILE *fp;
+    char *path; /* final name */
+    char *tmp;  /* NULL: written in place */
+    int slot;   /* in open_tmp, or -1 */
+};
+
+/* Names of open temporaries: the one thing a signal handler can reach. */
+enum { NSLOT = 64 };
+static _Atomic(const char *) open_tmp[NSLOT];
+
+static int take_slot(const char *tmp)
+{
+    for (int i = 0; i < NSLOT; i++) {
+        const char *none = NULL;
+
+        if (atomic_compare_exchange_strong(&open_tmp[i], &none, tmp))
+            return i;
+    }
+    return -1;
+}
+
+void mm_outfile_cleanup(void)
+{
+    for (int i = 0; i < NSLOT; i++) {
+        const char *p = atomic_load(&open_tmp[i]);
+
+        if (p != NULL)
+            unlink(p);
+    }
+}
+
+static void release(struct mm_outfile *f)
+{
+    if (f->slot >= 0)
+        atomic_store(&open_tmp[f->slot], NULL);
+    free(f->path);
+    free(f->tmp);
+    free(f);
+}
+
+/* Permissions of the new file: those of the one it replaces, else the umask's. */
+static void set_mode(int fd, const struct stat *old)
+{
+    mode_t mode;
+
+    if (old != NULL) {
+        mode = old->st_mode & 07777;
+    } else {
+        mode = umask(0);
+        umask(mode);
+        mode = 0666 & ~mode;
+    }
+    if (fchmod(fd, mode) < 0)
+        return; /* some file systems have no modes; the content is what matters */
+}
+
+/* Makes the temporary beside f->path; returns its descriptor. */
+static int open_temp(struct mm_outfile *f, const struct stat *old)
+{
+    struct mm_buf b = { 0 };
+    int fd;
+
+    mm_buf_printf(&b, "%s.XXXXXX", f->path);
+    if (b.failed) {
+        mm_buf_free(&b);
+        errno = ENOMEM;
+        return -1;
+    }
+    f->tmp = b.p;
+    fd = mkstemp(f->tmp);
+    if (fd < 0) {
+        free(f->tmp);
+        f->tmp = NULL;
+        return -1;
+    }
+    f->slot = take_slot(f->tmp);
+    set_mode(fd, old);
+    return fd;
+}
+
+static int open_fd(struct mm_outfile *f, const char *path)
+{
+    struct stat st;
+    const bool exists = stat(path, &st) == 0;
+
+    if (strcmp(path, "-") == 0)
+        return dup(1);
+    if (exists && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    if (exists && !S_ISREG(st.st_mode))
+        return open(path, O_WRONLY | O_CLOEXEC);
+    if (exists) { /* through a symbolic link: replace what it points at */
+        char *real = realpath(path, NULL);
+
+        if (real != NULL) {
+            free(f->path);
+            f->path = real;
+        }
+    }
+    return open_temp(f, exists ? &st : NULL);
+}
+
+int mm_outfile_open(struct mm_outfile **out, const char *path, struct mm_err *e)
+{
+    struct mm_outfile *f = calloc(1, sizeof(*f));
+    int fd;
+
+    if (f == NULL)
+        return mm_err_set(e, MM_ENOMEM, "%s: out of memory", path);
+    f->slot = -1;
+    f->path = strdup(path);
+    fd = f->path != NULL ? open_fd(f, path) : -1;
+    f->fp = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (f->fp == NULL) {
+        mm_err_set(e, MM_EIO, "%s:", path);
+        if (fd >= 0)
+            close(fd);
+        if (f->tmp != NULL)
+            unlink(f->tmp);
+        release(f);
+        return MM_EIO;
+    }
+    *out = f;
+    return 0;
+}
+
+FILE *mm_outfile_fp(struct mm_outfile *f)
+{
+    return f->fp;
+}
+
+int mm_outfile_fd(struct mm_outfile *f)
+{
+    return fileno(f->fp);
+}
+
+/* The rename is durable once the directory is synced; not all can be. */
+static void sync_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL ? strdup(".")
+                              : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    const int fd = dir != NULL ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+int mm_outfile_commit(struct mm_outfile *f, struct mm_err *e)
+{
+    bool ok = !ferror(f->fp);
+
+    if (!ok)
+        errno = EIO;
+    if (fflush(f->fp) != 0)
+        ok = false;
+    if (ok && f->tmp != NULL && fsync(fileno(f->fp)) < 0)
+        ok = errno == EINVAL || errno == ENOTSUP;
+    if (!ok) {
+        mm_err_set(e, MM_EIO, "%s:", f->path);
+        mm_outfile_abort(f);
+        return MM_EIO;
+    }
+    ok = fclose(f->fp) == 0;
+    if (ok && f->tmp != NULL)
+        ok = rename(f->tmp, f->path) == 0;
+    if (!ok) {
+        mm_err_set(e, MM_EIO, "%s:", f->path);
+        if (f->tmp != NULL)
+            unlink(f->tmp);
+    } else if (f->tmp != NULL) {
+        sync_dir(f->path);
+    }
+    release(f);
+    return ok ? 0 : MM_EIO;
+}
+
+void mm_outfile_abort(struct mm_outfile *f)
+{
+    if (f == NULL)
+        return;
+    fclose(f->fp);
+    if (f->tmp != NULL)
+        unlink(f->tmp);
+    release(f);
+}
