@@ -24,18 +24,21 @@ struct mm_str {
 /* A token that is cut out of the text before the model sees it. */
 struct mm_added {
     int32_t id; /* its spelling is vocab.v[id] */
-    bool special;     /* left out of decoded text; matched only if specials are parsed */
-    bool normalized;  /* matched after the normaliser (tokenizer.json), else before */
+    bool special;        /* left out of decoded text; matched only if specials are parsed */
+    bool normalized;     /* matched after the normaliser (tokenizer.json), else before */
     bool lstrip, rstrip; /* takes the white space on that side with it */
     bool single_word;    /* only where no word character is beside it */
+    bool named;          /* bos, eos, ... or listed in special_tokens_map.json */
 };
 
 /* What decoding one id at a time remembers. */
 struct mm_tok_state {
-    size_t n;     /* ids put so far that were not left out */
-    int32_t prev; /* the last of them, -1 at the start */
+    size_t n;          /* ids put so far that were not left out */
+    int32_t prev;      /* the last of them, -1 at the start */
+    size_t bytes;      /* raw bytes they gave */
     bool after_prompt; /* the ids continue a text: no leading space is dropped */
     bool keep_special;
+    bool mark;         /* for put: false at the start, the rest is its business */
 };
 
 struct mm_tok;
@@ -55,10 +58,11 @@ struct mm_tok_ops {
     int (*wrap)(const struct mm_tok *t, struct mm_ids *ids, size_t start, struct mm_err *e);
 
     /* put: append the raw bytes that id adds to the text of the ids before it;
-     * st is kept by the caller, id is in the vocabulary.  Where the text
+     * st (but mark) is kept by the caller, id is in the vocabulary, special
+     * ids come only with keep_special.  Where the text
      * cannot grow at its end only (CTC, clean-up over two tokens), put is NULL
      * and streaming decodes a sliding window of ids with decode. */
-    int (*put)(const struct mm_tok *t, const struct mm_tok_state *st, struct mm_buf *raw,
+    int (*put)(const struct mm_tok *t, struct mm_tok_state *st, struct mm_buf *raw,
                int32_t id, struct mm_err *e);
 
     /* decode: the text of a whole list, ids checked.  NULL: put for each id,

@@ -12,7 +12,7 @@ struct mm_trie;
 struct mm_trie *mm_trie_new(void); /* NULL if out of memory */
 void mm_trie_free(struct mm_trie *t); /* takes NULL */
 
-/* mm_trie_add: s[n], n > 0, stands for val >= 0; the first value of a string
+/* mm_trie_add: s[n] (nothing if n = 0) stands for val >= 0; the first value of a string
  * stays.  MM_ENOMEM. */
 MM_MUST_CHECK int mm_trie_add(struct mm_trie *t, const char *s, size_t n, int32_t val);
 
