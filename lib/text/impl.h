@@ -83,8 +83,8 @@ struct mm_tok {
     struct mm_vocab vocab;
     struct mm_added *added; /* in the order they were added */
     size_t nadded, cap_added;
-    uint32_t *added_at;     /* by id: 1 + index in added, 0 if it is none; sized added_at_n */
-    size_t added_at_n;
+    uint32_t *added_at;     /* by id: 1 + index in added, 0 if it is none */
+    size_t added_at_n, added_at_used;
     struct mm_trie *trie;   /* spelling -> index in added */
 
     int32_t bos, eos, unk, pad; /* -1: none */
@@ -103,6 +103,13 @@ struct mm_conf {
     json_t *added;      /* added_tokens.json: spelling -> id */
     json_t *special;    /* special_tokens_map.json */
 };
+
+/* mm_conf_load: the files of dir that are there (dir is kept, not copied).
+ * mm_conf_apply: added tokens, marks and the chat template into t; what the
+ * tokenizer file said of an added token wins. */
+MM_MUST_CHECK int mm_conf_load(struct mm_conf *c, const char *dir, struct mm_err *e);
+MM_MUST_CHECK int mm_conf_apply(struct mm_tok *t, const struct mm_conf *c, struct mm_err *e);
+void mm_conf_free(struct mm_conf *c); /* takes a zeroed one */
 
 /* mm_tok_add_at: make id (new, or already in the vocabulary) an added token
  * with these properties (a->id); s is used when id is new.  A second call for
