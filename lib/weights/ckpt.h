@@ -36,6 +36,11 @@ MM_MUST_CHECK int mm_ckpt_find(char **path, const char *name, struct mm_err *e);
 MM_MUST_CHECK int mm_ckpt_open(struct mm_ckpt **ck, const char *path, struct mm_err *e);
 void mm_ckpt_close(struct mm_ckpt *ck); /* takes NULL */
 
+/* mm_ckpt_open_mem: the same from bytes the caller keeps until close; what
+ * names them in messages.  No directory, no configuration. */
+MM_MUST_CHECK int mm_ckpt_open_mem(struct mm_ckpt **ck, const void *data, size_t size,
+                                   const char *what, struct mm_err *e);
+
 const char *mm_ckpt_path(const struct mm_ckpt *ck); /* what was opened */
 const char *mm_ckpt_dir(const struct mm_ckpt *ck);  /* directory the configuration lies in */
 
@@ -54,10 +59,20 @@ MM_MUST_CHECK int mm_ckpt_json(json_t **out, const struct mm_ckpt *ck, const cha
                                struct mm_err *e);
 
 /* mm_ckpt_meta: GGUF key-values as one JSON object (integers, reals, strings,
- * booleans, arrays; big arrays of numbers and strings included), safetensors
- * __metadata__, npy: NULL if none.  Borrowed. */
+ * booleans, arrays) without the arrays of more than MM_GGUF_JSON_MAX elements
+ * (a vocabulary: see mm_ckpt_gguf); safetensors __metadata__; NULL if none.
+ * Borrowed. */
 const json_t *mm_ckpt_meta(const struct mm_ckpt *ck);
 bool mm_ckpt_is_gguf(const struct mm_ckpt *ck);
+
+/* mm_ckpt_gguf: the key-values as they lie in the file (weights/gguf.h); NULL
+ * if it is no GGUF.  Of a split file those of the first part.  Borrowed. */
+struct mm_gguf;
+const struct mm_gguf *mm_ckpt_gguf(const struct mm_ckpt *ck);
+
+/* mm_ckpt_warning: the i-th oddity that was no error ("wrapper 'state_dict'
+ * entered", "CRC of 'data/0' differs"); NULL past the last. */
+const char *mm_ckpt_warning(const struct mm_ckpt *ck, size_t i);
 
 /* mm_ckpt_fingerprint: hash of names, shapes, dtypes and a sample of the data,
  * for the `model` attribute of records and saved states. */

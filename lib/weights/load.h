@@ -22,14 +22,16 @@ void mm_load_prefix(struct mm_load *l, const char *const *prefixes);
  * size of -1 accepts any and *want is then set to what was found.  Stored
  * shapes that differ only by axes of length 1 are accepted.  Returns NULL and notes
  * the fault when it is missing or odd.  mm_load_opt returns NULL silently when
- * it is absent. */
+ * it is absent.  The tensor is the checkpoint's own (stored shape, valid until
+ * mm_ckpt_close, longer than the mm_load). */
 const struct mm_tensor *mm_load_get(struct mm_load *l, int64_t *want, int ndim,
                                     const char *fmt, ...) MM_PRINTF(4, 5);
 const struct mm_tensor *mm_load_opt(struct mm_load *l, int64_t *want, int ndim,
                                     const char *fmt, ...) MM_PRINTF(4, 5);
 
 /* mm_load_ignore: stored names matching this glob (fnmatch) belong to others;
- * mm_load_strict: every stored name matching glob must have been asked for. */
+ * mm_load_strict: every stored name matching glob must have been asked for
+ * (the buffers of old checkpoints, "*.rotary_emb.inv_freq" and such, aside). */
 void mm_load_ignore(struct mm_load *l, const char *glob);
 void mm_load_strict(struct mm_load *l, const char *glob);
 
