@@ -29,7 +29,6 @@ struct mm_var {
 };
 
 struct mm_tape; /* tensor/tape.h */
-struct mm_trace;
 
 struct mm_ctx {
     struct mm_pool *pool;     /* borrowed; NULL: one thread */
@@ -65,6 +64,10 @@ struct mm_var *mm_scope_close(struct mm_ctx *c, struct mm_scope s, struct mm_var
  * over existing data (borrowed). */
 struct mm_var *mm_var_new(struct mm_ctx *c, int ndim, const int64_t *shape);
 struct mm_var *mm_var_of(struct mm_ctx *c, const struct mm_tensor *t);
+
+/* mm_ctx_alloc: n elements of the given size in the arena, not zeroed; NULL
+ * and ctx->err when they cannot be had. */
+void *mm_ctx_alloc(struct mm_ctx *c, size_t n, size_t size);
 
 static inline float *mm_f32(const struct mm_var *x)
 {

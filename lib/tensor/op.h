@@ -3,8 +3,10 @@
  * Conventions: "rows" means all axes but the last taken together.  Shapes are
  * asserted.  Every function returns a new variable in the context's arena, or
  * NULL with ctx->err set.  NULL inputs that are not documented as optional
- * give NULL.  Files: op_linear.c op_norm.c op_act.c op_attention.c op_shape.c
- * op_loss.c op_conv.c.
+ * give NULL.  Data given by pointer (ids, tables, masks) is borrowed until the
+ * backward pass is over, unless said otherwise.
+ *
+ * Sizes and axes are `int`: they are small; axis -1 is the last.
  */
 #ifndef MM_TENSOR_OP_H
 #define MM_TENSOR_OP_H
@@ -21,6 +23,12 @@ struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct 
 void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x,
                      const struct mm_var *const *w, const struct mm_var *const *b, int n);
 
+/* a x b of the last two axes, each taken as it lies (N) or transposed (T); the
+ * axes before are a batch: equal in a and b, or b has none and serves all. */
+enum mm_matmul_kind { MM_MATMUL_NN, MM_MATMUL_NT, MM_MATMUL_TN, MM_MATMUL_TT };
+struct mm_var *mm_matmul(struct mm_ctx *c, enum mm_matmul_kind kind, const struct mm_var *a,
+                         const struct mm_var *b);
+
 /* Rows of W [vocab, D] (plain or packed) at ids[n] -> [n, D]. */
 struct mm_var *mm_embedding(struct mm_ctx *c, const struct mm_var *w, const int32_t *ids, size_t n);
 
@@ -30,21 +38,33 @@ struct mm_var *mm_rms_norm(struct mm_ctx *c, const struct mm_var *x, const struc
 /* w and b [D]; either may be NULL */
 struct mm_var *mm_layer_norm(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
                              const struct mm_var *b, float eps);
+/* x [B, C, ...], C in groups; w, b [C] or NULL */
+struct mm_var *mm_group_norm(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
+                             const struct mm_var *b, int groups, float eps);
+/* rows / max(their L2 norm, eps) */
+struct mm_var *mm_l2_normalize(struct mm_ctx *c, const struct mm_var *x, float eps);
 
 /* --- element by element ---------------------------------------------------- */
 enum mm_act { MM_ACT_NONE, MM_ACT_GELU, MM_ACT_GELU_TANH, MM_ACT_QUICK_GELU, MM_ACT_SILU,
               MM_ACT_RELU, MM_ACT_SQUARED_RELU, MM_ACT_SIGMOID, MM_ACT_TANH, MM_ACT_EXP };
 struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a);
+struct mm_var *mm_leaky_relu(struct mm_ctx *c, const struct mm_var *x, float slope);
+/* silu(gate) * up */
 struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up);
-struct mm_var *mm_add(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b); /* broadcasts b */
-struct mm_var *mm_mul(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b); /* broadcasts b */
+/* x [..., 2D], the value first and then the gate: value * gelu(gate) -> [..., D] */
+struct mm_var *mm_geglu(struct mm_ctx *c, const struct mm_var *x);
+/* The result has a's shape; b's axes, aligned to the right, are a's or 1. */
+struct mm_var *mm_add(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b);
+struct mm_var *mm_mul(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b);
 struct mm_var *mm_scale(struct mm_ctx *c, const struct mm_var *x, float s);
-struct mm_var *mm_l2_normalize(struct mm_ctx *c, const struct mm_var *x, float eps); /* rows */
+/* keep: one byte per element of x; what is kept is divided by 1 - p, 0 <= p < 1 */
+struct mm_var *mm_dropout(struct mm_ctx *c, const struct mm_var *x, const uint8_t *keep, float p);
 
 /* --- attention -------------------------------------------------------------- */
 
 /* mm_rope: x [T, heads, dim] rotated; cos, sin [T, dim/2] (tables of the
- * model); halves: pairs (i, i+dim/2), else (2i, 2i+1). */
+ * model); halves: pairs (i, i+dim/2), else (2i, 2i+1).  With more axes in
+ * front, T is all of them together. */
 struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos,
                        const float *sin, bool halves);
 
@@ -55,20 +75,37 @@ struct mm_attention_spec {
     const float *alibi;/* slopes[heads] or NULL */
 };
 /* q [B,Tq,heads,dim], k and v [B,Tk,kv_heads,dim] -> [B,Tq,heads,dim]; B may be
- * missing (ndim 3). bias: additive [heads|1,Tq,Tk] or NULL. */
+ * missing (ndim 3).  bias: additive [heads|1,Tq,Tk], or [B,heads|1,Tq,Tk], or
+ * NULL; no gradient goes to a bias that a batch shares. */
 struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct mm_var *k,
                          const struct mm_var *v, const struct mm_var *bias,
                          const struct mm_attention_spec *s);
 
 /* --- shapes ------------------------------------------------------------------ */
+
+/* mm_reshape: the same data seen otherwise: not copied. */
 struct mm_var *mm_reshape(struct mm_ctx *c, const struct mm_var *x, int ndim, const int64_t *shape);
 struct mm_var *mm_concat(struct mm_ctx *c, struct mm_var *const *x, int n, int axis);
+/* elements from..to-1 along axis; of these every step-th */
 struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from, int64_t to);
+struct mm_var *mm_slice_step(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from,
+                             int64_t to, int64_t step);
+/* y[.., i, ..] = x[.., index[i], ..]; index[m] is copied */
+struct mm_var *mm_select(struct mm_ctx *c, const struct mm_var *x, int axis, const int32_t *index,
+                         size_t m);
+/* a b c -> a b c a b c;  interleaved: a a b b c c */
+struct mm_var *mm_repeat(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t times);
+struct mm_var *mm_repeat_interleave(struct mm_ctx *c, const struct mm_var *x, int axis,
+                                    int64_t times);
+/* axis i of the result is axis perm[i] of x */
 struct mm_var *mm_permute(struct mm_ctx *c, const struct mm_var *x, const int *perm);
-/* rows of src [n, D] replace rows at[i] of x [T, D] */
+/* rows of src [n, D] replace rows at[i] of x [T, D]; of equal at[] the last wins */
 struct mm_var *mm_scatter_rows(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *src,
                                const int32_t *at);
 /* patches of x [B,C,H,W] of side p in raster order -> [B, (H/p)*(W/p), C*p*p] */
 struct mm_var *mm_patches(struct mm_ctx *c, const struct mm_var *x, int p);
+/* the last two axes to height x width: source = floor(i * in / out) */
+struct mm_var *mm_upsample_nearest(struct mm_ctx *c, const struct mm_var *x, int64_t height,
+                                   int64_t width);
 
 #endif

@@ -1,0 +1,28 @@
+/* encoder.c: one pre-norm transformer block. */
+#include "nn/encoder.h"
+
+struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,
+                                  struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
+{
+    const struct mm_var *w[3] = { y->q, y->k, y->v }, *b[3] = { y->q_b, y->k_b, y->v_b };
+    const struct mm_attention_spec spec = { .causal = s->causal };
+    struct mm_var *p[3];
+
+    if (!x)
+        return NULL;
+    const int64_t B = x->t.shape[0], T = x->t.shape[1], D = x->t.shape[2];
+    const int64_t split[4] = { B, T, s->heads, D / s->heads }, flat[3] = { B, T, D };
+
+    mm_linear_group(c, p, mm_layer_norm(c, x, y->ln1_w, y->ln1_b, s->eps), w, b, 3);
+    for (int j = 0; j < 3; j++)
+        p[j] = mm_reshape(c, p[j], 4, split);
+    struct mm_var *a = mm_reshape(c, mm_attend(c, p[0], p[1], p[2], NULL, &spec), 3, flat);
+    a = mm_linear(c, a, y->o, y->o_b);
+    mm_trace_stage(c, a, "%s.layers.%zu.attn", s->trace, i);
+    x = mm_add(c, x, a);
+    struct mm_var *f = mm_linear(c, mm_layer_norm(c, x, y->ln2_w, y->ln2_b, s->eps), y->fc1,
+                                 y->fc1_b);
+    x = mm_add(c, x, mm_linear(c, mm_activate(c, f, s->act), y->fc2, y->fc2_b));
+    mm_trace_stage(c, x, "%s.layers.%zu", s->trace, i);
+    return x;
+}

@@ -1,0 +1,43 @@
+/* kv.h: the keys and values of one sequence: what decoding needs of its past.
+ *
+ * Keys are stored after RoPE.  Layout [layer][kv_head][position][head_dim], f16
+ * or f32; it grows in steps and positions 0..n-1 are filled.
+ */
+#ifndef MM_NN_KV_H
+#define MM_NN_KV_H
+
+#include "base/err.h"
+#include "base/tensor.h"
+
+struct mm_kv;
+
+MM_MUST_CHECK int mm_kv_new(struct mm_kv **kv, size_t layers, size_t heads, size_t dim,
+                            enum mm_dtype dtype, struct mm_err *e);
+void mm_kv_free(struct mm_kv *kv); /* takes NULL */
+size_t mm_kv_len(const struct mm_kv *kv);
+enum mm_dtype mm_kv_dtype(const struct mm_kv *kv);
+
+/* mm_kv_truncate: forget positions n and above; n <= length. */
+void mm_kv_truncate(struct mm_kv *kv, size_t n);
+
+/* mm_kv_copy: dst becomes equal to src (same model and dtype).  MM_ENOMEM. */
+MM_MUST_CHECK int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, struct mm_err *e);
+
+/* mm_kv_append: rows of one layer, k and v [n][heads][dim] f32, go to positions
+ * length .. length + n - 1; the length itself moves at mm_kv_advance, once all
+ * layers have theirs. */
+MM_MUST_CHECK int mm_kv_append(struct mm_kv *kv, size_t layer, const float *k, const float *v,
+                               size_t n);
+void mm_kv_advance(struct mm_kv *kv, size_t n);
+
+/* mm_kv_keys, mm_kv_values: layer's data, head h at h * *head_stride elements. */
+const void *mm_kv_keys(const struct mm_kv *kv, size_t layer, size_t *head_stride);
+const void *mm_kv_values(const struct mm_kv *kv, size_t layer, size_t *head_stride);
+
+/* mm_kv_export: the filled part of a layer as [heads][n][dim] into k and v, in
+ * the cache's dtype; mm_kv_import: the reverse, all layers must bring the same n. */
+void mm_kv_export(const struct mm_kv *kv, size_t layer, void *k, void *v);
+MM_MUST_CHECK int mm_kv_import(struct mm_kv *kv, size_t n, size_t layer, const void *k,
+                               const void *v);
+
+#endif

@@ -1,0 +1,213 @@
+/* param.c: see param.h. */
+#include "nn/param.h"
+
+#include <assert.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/size.h"
+
+struct param {
+    struct mm_var var;
+    struct mm_tensor src; /* as stored, borrowed from the checkpoint */
+    float *data, *grad;   /* owned, or NULL */
+    char *name;
+};
+
+struct mm_params {
+    struct param **at; /* each allocated by itself: models keep &param->var */
+    size_t n, cap;
+    bool failed;
+};
+
+int mm_params_new(struct mm_params **p, struct mm_err *e)
+{
+    *p = calloc(1, sizeof(**p));
+    return *p ? 0 : mm_err_set(e, MM_ENOMEM, "out of memory");
+}
+
+static void param_free(struct param *q)
+{
+    if (!q)
+        return;
+    mm_wmat_free(q->var.w);
+    free(q->data);
+    free(q->grad);
+    free(q->name);
+    free(q);
+}
+
+void mm_params_free(struct mm_params *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        param_free(p->at[i]);
+    free(p->at);
+    free(p);
+}
+
+MM_PRINTF(1, 0) static char *format(const char *fmt, va_list ap)
+{
+    va_list again;
+    char *s;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0)
+        return NULL;
+    s = malloc((size_t)n + 1);
+    if (s)
+        vsnprintf(s, (size_t)n + 1, fmt, ap);
+    return s;
+}
+
+/* A new parameter at the end of the list, shaped as t; NULL marks p failed. */
+MM_PRINTF(3, 0) static struct param *add(struct mm_params *p, const struct mm_tensor *t,
+                                         const char *fmt, va_list ap)
+{
+    struct param *q = calloc(1, sizeof(*q));
+    char *name = format(fmt, ap);
+
+    if (!q || !name || !mm_grow(&p->at, &p->cap, p->n + 1, sizeof(struct param *))) {
+        free(q);
+        free(name);
+        p->failed = true;
+        return NULL;
+    }
+    q->name = name;
+    q->src = *t;
+    q->var.t = *t;
+    q->var.t.data = NULL;
+    p->at[p->n++] = q;
+    return q;
+}
+
+/* Give q its own f32 copy of what is stored. */
+static bool widen(struct param *q)
+{
+    const size_t n = mm_tensor_count(&q->src);
+    size_t bytes;
+
+    if (!mm_size_mul(n, sizeof(float), &bytes))
+        return false;
+    q->data = malloc(bytes ? bytes : 1);
+    if (!q->data)
+        return false;
+    mm_tensor_to_f32(q->data, &q->src);
+    q->var.t.dtype = MM_F32;
+    q->var.t.data = q->data;
+    return true;
+}
+
+/* The matrix [out, all the rest] of a weight: a convolution's kernel is one. */
+static struct mm_tensor as_matrix(const struct mm_tensor *t)
+{
+    struct mm_tensor m = { .dtype = t->dtype, .ndim = 2, .data = t->data };
+
+    m.shape[0] = t->ndim ? t->shape[0] : 1;
+    m.shape[1] = 1;
+    for (int i = 1; i < t->ndim; i++)
+        m.shape[1] *= t->shape[i];
+    return m;
+}
+
+struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+{
+    struct param *q;
+    va_list ap;
+
+    if (!t)
+        return NULL;
+    va_start(ap, fmt);
+    q = add(p, t, fmt, ap);
+    va_end(ap);
+    if (!q)
+        return NULL;
+    q->src = as_matrix(t);
+    q->var.t = q->src;
+    q->var.t.data = NULL;
+    if (mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL) < 0) {
+        p->failed = true;
+        return NULL;
+    }
+    return &q->var;
+}
+
+struct mm_var *mm_param_f32(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+{
+    struct param *q;
+    va_list ap;
+
+    if (!t)
+        return NULL;
+    va_start(ap, fmt);
+    q = add(p, t, fmt, ap);
+    va_end(ap);
+    if (!q)
+        return NULL;
+    if (!widen(q)) {
+        p->failed = true;
+        return NULL;
+    }
+    return &q->var;
+}
+
+bool mm_params_failed(const struct mm_params *p)
+{
+    return p->failed;
+}
+
+size_t mm_params_count(const struct mm_params *p)
+{
+    return p->n;
+}
+
+struct mm_var *mm_params_at(struct mm_params *p, size_t i, const char **name)
+{
+    assert(i < p->n);
+    if (name)
+        *name = p->at[i]->name;
+    return &p->at[i]->var;
+}
+
+/* Plain f32 data, a gradient of zeros; a matrix keeps a wmat over its data. */
+static int train(struct param *q, struct mm_err *e)
+{
+    struct mm_wmat *m = NULL;
+
+    if (q->var.needs_grad)
+        return 0;
+    q->grad = calloc(mm_tensor_count(&q->src) + 1, sizeof(float));
+    if (!q->grad || (!q->data && !widen(q)))
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    if (q->var.w) {
+        if (mm_wmat_new(&m, &q->var.t, MM_WMAT_BORROW, e) < 0)
+            return MM_ENOMEM;
+        mm_wmat_free(q->var.w);
+        q->var.w = m;
+    }
+    q->var.grad = q->grad;
+    q->var.needs_grad = true;
+    return 0;
+}
+
+int mm_params_train(struct mm_params *p, const char *glob, struct mm_err *e)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        if (fnmatch(glob, p->at[i]->name, 0) != 0)
+            continue;
+        if (train(p->at[i], e) < 0)
+            return MM_ENOMEM;
+        n++;
+    }
+    return n;
+}

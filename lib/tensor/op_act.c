@@ -1,0 +1,243 @@
+/* op_act.c: activations and gated activations, element by element.
+ *
+ * GELU: Hendrycks, Gimpel 2016; SiLU: Elfwing 2017; SwiGLU, GEGLU: Shazeer
+ * 2020; squared ReLU: So 2021.  Quick GELU is x sigmoid(1.702 x).
+ */
+#include "tensor/op.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "tensor/range.h"
+#include "tensor/tape.h"
+
+/* An exp of libm, and one of the kernel table, against one addition. */
+enum { ACT_COST = 16, FAST_COST = 2 };
+
+static const float quick = 1.702f;
+static const float gelu_c = 0.7978845608f; /* sqrt(2/pi) */
+static const float gelu_k = 0.044715f;
+static const float inv_sqrt2 = 0.7071067812f;
+static const float inv_sqrt2pi = 0.3989422804f;
+
+static float sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+
+/* What the kernel table has no entry for. */
+static float value(enum mm_act a, float x)
+{
+    switch (a) {
+    case MM_ACT_RELU: return x > 0 ? x : 0;
+    case MM_ACT_SQUARED_RELU: return x > 0 ? x * x : 0;
+    case MM_ACT_SIGMOID: return sigmoid(x);
+    case MM_ACT_TANH: return tanhf(x);
+    case MM_ACT_EXP: return expf(x);
+    default: return x;
+    }
+}
+
+static float gelu_tanh_slope(float x)
+{
+    const float t = tanhf(gelu_c * (x + gelu_k * x * x * x));
+
+    return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * gelu_c * (1 + 3 * gelu_k * x * x);
+}
+
+/* d value / d x at x, where the value was y */
+static float slope(enum mm_act a, float x, float y)
+{
+    float s;
+
+    switch (a) {
+    case MM_ACT_NONE: return 1;
+    case MM_ACT_GELU:
+        return 0.5f * (1 + erff(x * inv_sqrt2)) + x * inv_sqrt2pi * expf(-0.5f * x * x);
+    case MM_ACT_GELU_TANH: return gelu_tanh_slope(x);
+    case MM_ACT_QUICK_GELU:
+        s = sigmoid(quick * x);
+        return s * (1 + quick * x * (1 - s));
+    case MM_ACT_SILU:
+        s = sigmoid(x);
+        return s * (1 + x * (1 - s));
+    case MM_ACT_RELU: return x > 0 ? 1 : 0;
+    case MM_ACT_SQUARED_RELU: return x > 0 ? 2 * x : 0;
+    case MM_ACT_SIGMOID: return y * (1 - y);
+    case MM_ACT_TANH: return 1 - y * y;
+    case MM_ACT_EXP: return y;
+    }
+    return 1;
+}
+
+struct act {
+    enum mm_act a;
+    float *out;      /* y, or dx to add to */
+    const float *x, *y, *dy;
+};
+
+static mm_map_fn *table_entry(enum mm_act a)
+{
+    switch (a) {
+    case MM_ACT_GELU: return mm_kern()->gelu;
+    case MM_ACT_GELU_TANH: return mm_kern()->gelu_tanh;
+    case MM_ACT_QUICK_GELU: return mm_kern()->quick_gelu;
+    case MM_ACT_SILU: return mm_kern()->silu;
+    default: return NULL;
+    }
+}
+
+static void act_range(void *arg, size_t from, size_t to)
+{
+    const struct act *s = arg;
+    mm_map_fn *const fn = table_entry(s->a);
+
+    if (fn)
+        fn(s->out + from, s->x + from, to - from);
+    else
+        for (size_t i = from; i < to; i++)
+            s->out[i] = value(s->a, s->x[i]);
+}
+
+static void act_back_range(void *arg, size_t from, size_t to)
+{
+    const struct act *s = arg;
+
+    for (size_t i = from; i < to; i++)
+        s->out[i] += s->dy[i] * slope(s->a, s->x[i], s->y[i]);
+}
+
+static void act_back(struct mm_ctx *c, const struct mm_node *n)
+{
+    const enum mm_act *a = n->saved;
+    struct act s = { *a, mm_grad(c, n->x[0]), mm_f32(n->x[0]), mm_f32(n->y), n->y->grad };
+
+    if (s.out)
+        mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, act_back_range, &s);
+}
+
+struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a)
+{
+    struct mm_var *y = x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL;
+    enum mm_act *saved;
+
+    if (!y)
+        return NULL;
+    mm_range_run(c, mm_tensor_count(&x->t), table_entry(a) ? FAST_COST : ACT_COST, act_range,
+                 &(struct act){ a, mm_f32(y), mm_f32(x), NULL, NULL });
+    saved = mm_tape_push(c, y, act_back, &x, 1, sizeof(*saved));
+    if (saved)
+        *saved = a;
+    return y;
+}
+
+struct leaky {
+    float k;
+    float *out;
+    const float *x, *dy;
+};
+
+static void leaky_range(void *arg, size_t from, size_t to)
+{
+    const struct leaky *s = arg;
+
+    for (size_t i = from; i < to; i++)
+        s->out[i] = s->x[i] > 0 ? s->x[i] : s->k * s->x[i];
+}
+
+static void leaky_back_range(void *arg, size_t from, size_t to)
+{
+    const struct leaky *s = arg;
+
+    for (size_t i = from; i < to; i++)
+        s->out[i] += s->x[i] > 0 ? s->dy[i] : s->k * s->dy[i];
+}
+
+static void leaky_back(struct mm_ctx *c, const struct mm_node *n)
+{
+    const float *k = n->saved;
+    struct leaky s = { *k, mm_grad(c, n->x[0]), mm_f32(n->x[0]), n->y->grad };
+
+    if (s.out)
+        mm_range_run(c, mm_tensor_count(&n->y->t), 1, leaky_back_range, &s);
+}
+
+struct mm_var *mm_leaky_relu(struct mm_ctx *c, const struct mm_var *x, float k)
+{
+    struct mm_var *y = x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL;
+    float *saved;
+
+    if (!y)
+        return NULL;
+    mm_range_run(c, mm_tensor_count(&x->t), 1, leaky_range,
+                 &(struct leaky){ k, mm_f32(y), mm_f32(x), NULL });
+    saved = mm_tape_push(c, y, leaky_back, &x, 1, sizeof(*saved));
+    if (saved)
+        *saved = k;
+    return y;
+}
+
+/* --- gated ----------------------------------------------------------------------- */
+
+struct swiglu {
+    float *y;
+    const float *gate, *up, *dy;
+    float *dgate, *dup; /* either may be NULL */
+};
+
+static void swiglu_range(void *arg, size_t from, size_t to)
+{
+    const struct swiglu *s = arg;
+
+    mm_kern()->silu_mul(s->y + from, s->gate + from, s->up + from, to - from);
+}
+
+static void swiglu_back_range(void *arg, size_t from, size_t to)
+{
+    const struct swiglu *s = arg;
+
+    for (size_t i = from; i < to; i++) {
+        const float g = s->gate[i], sg = sigmoid(g);
+
+        if (s->dup)
+            s->dup[i] += s->dy[i] * g * sg;
+        if (s->dgate)
+            s->dgate[i] += s->dy[i] * s->up[i] * sg * (1 + g * (1 - sg));
+    }
+}
+
+static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
+{
+    struct swiglu s = { NULL, mm_f32(n->x[0]), mm_f32(n->x[1]), n->y->grad, mm_grad(c, n->x[0]),
+                        mm_grad(c, n->x[1]) };
+
+    mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, swiglu_back_range, &s);
+}
+
+struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up)
+{
+    struct mm_var *y;
+
+    if (!gate || !up)
+        return NULL;
+    assert(mm_shape_eq(&gate->t, &up->t));
+    y = mm_var_new(c, gate->t.ndim, gate->t.shape);
+    if (!y)
+        return NULL;
+    mm_range_run(c, mm_tensor_count(&y->t), FAST_COST, swiglu_range,
+                 &(struct swiglu){ .y = mm_f32(y), .gate = mm_f32(gate), .up = mm_f32(up) });
+    mm_tape_push(c, y, swiglu_back, (const struct mm_var *const[]){ gate, up }, 2, 0);
+    return y;
+}
+
+struct mm_var *mm_geglu(struct mm_ctx *c, const struct mm_var *x)
+{
+    int64_t half;
+
+    if (!x)
+        return NULL;
+    assert(x->t.ndim > 0 && x->t.shape[x->t.ndim - 1] % 2 == 0);
+    half = x->t.shape[x->t.ndim - 1] / 2;
+    return mm_mul(c, mm_slice(c, x, -1, 0, half),
+                  mm_activate(c, mm_slice(c, x, -1, half, 2 * half), MM_ACT_GELU));
+}

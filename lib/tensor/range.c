@@ -1,0 +1,31 @@
+/* range.c: see range.h. */
+#include "tensor/range.h"
+
+enum { RANGE_COST = 16384 }; /* about 10 us: well above the price of a tile */
+
+struct range {
+    mm_range_fn *fn;
+    void *arg;
+    size_t n, step;
+};
+
+static void range_tile(void *arg, size_t tile, int thread)
+{
+    const struct range *r = arg;
+    const size_t from = tile * r->step;
+    const size_t left = r->n - from;
+
+    (void)thread;
+    r->fn(r->arg, from, from + (left < r->step ? left : r->step));
+}
+
+void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg)
+{
+    struct range r = { fn, arg, n, 1 };
+
+    if (n == 0)
+        return;
+    if (cost < RANGE_COST)
+        r.step = RANGE_COST / (cost ? cost : 1);
+    mm_pool_run(n <= r.step ? NULL : c->pool, (n - 1) / r.step + 1, range_tile, &r);
+}

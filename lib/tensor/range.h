@@ -1,0 +1,16 @@
+/* range.h: work on n items, cut in ranges of a fixed size for the threads.
+ *
+ * The cut depends on n and the cost alone, never on the number of threads.
+ */
+#ifndef MM_TENSOR_RANGE_H
+#define MM_TENSOR_RANGE_H
+
+#include "tensor/ctx.h"
+
+typedef void mm_range_fn(void *arg, size_t from, size_t to);
+
+/* mm_range_run: fn over 0..n-1; an item costs about `cost` simple element
+ * operations.  Little work is done at once by the caller. */
+void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg);
+
+#endif

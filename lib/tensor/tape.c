@@ -1,0 +1,123 @@
+/* tape.c: see tape.h.  Nodes form a list in the arena, newest first. */
+#include "tensor/tape.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+    struct mm_node node;
+    struct entry *before;
+};
+
+struct mm_tape {
+    struct entry *last;
+    size_t count;
+    struct mm_arena_mark mark;
+};
+
+int mm_tape_new(struct mm_ctx *c, struct mm_err *e)
+{
+    assert(!c->tape);
+    c->tape = calloc(1, sizeof(*c->tape));
+    if (!c->tape)
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    c->tape->mark = mm_arena_mark(c->arena);
+    return 0;
+}
+
+void mm_tape_reset(struct mm_ctx *c)
+{
+    struct mm_tape *t = c->tape;
+
+    mm_arena_release(c->arena, t->mark);
+    t->last = NULL;
+    t->count = 0;
+}
+
+void mm_tape_free(struct mm_ctx *c)
+{
+    if (!c->tape)
+        return;
+    mm_tape_reset(c);
+    free(c->tape);
+    c->tape = NULL;
+}
+
+size_t mm_tape_count(const struct mm_ctx *c)
+{
+    return c->tape ? c->tape->count : 0;
+}
+
+bool mm_tape_records(const struct mm_ctx *c, const struct mm_var *const *x, int nx)
+{
+    bool needed = false;
+
+    for (int i = 0; i < nx; i++)
+        needed |= x[i] && x[i]->needs_grad;
+    return c->tape && needed;
+}
+
+void *mm_tape_push(struct mm_ctx *c, struct mm_var *y,
+                   void (*back)(struct mm_ctx *c, const struct mm_node *n),
+                   const struct mm_var *const *x, int nx, size_t saved)
+{
+    struct entry *en;
+
+    if (!y || !mm_tape_records(c, x, nx))
+        return NULL;
+    en = mm_ctx_alloc(c, 1, sizeof(*en));
+    if (!en)
+        return NULL;
+    *en = (struct entry){ .node = { .back = back, .y = y, .nx = nx }, .before = c->tape->last };
+    en->node.x = mm_ctx_alloc(c, (size_t)nx, sizeof(*en->node.x));
+    en->node.saved = mm_ctx_alloc(c, saved, 1);
+    if (!en->node.x || !en->node.saved)
+        return NULL;
+    /* Operations promise not to change their inputs; the backward pass is the
+     * one that fills in their gradients. */
+    for (int i = 0; i < nx; i++)
+        en->node.x[i] = (struct mm_var *)x[i];
+    y->needs_grad = true;
+    c->tape->last = en;
+    c->tape->count++;
+    return en->node.saved;
+}
+
+float *mm_grad(struct mm_ctx *c, struct mm_var *x)
+{
+    if (!x || !x->needs_grad)
+        return NULL;
+    if (!x->grad) {
+        const size_t n = mm_tensor_count(&x->t);
+
+        x->grad = mm_ctx_alloc(c, n, sizeof(float));
+        if (x->grad)
+            memset(x->grad, 0, n * sizeof(float));
+    }
+    return x->grad;
+}
+
+void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy)
+{
+    float *g;
+
+    assert(c->tape);
+    if (!y || c->err.code)
+        return;
+    g = mm_grad(c, y);
+    if (!g)
+        return;
+    memcpy(g, dy, mm_tensor_count(&y->t) * sizeof(float));
+    for (const struct entry *en = c->tape->last; en && !c->err.code; en = en->before)
+        if (en->node.y->grad)
+            en->node.back(c, &en->node);
+}
+
+void mm_backward(struct mm_ctx *c, struct mm_var *loss)
+{
+    const float one = 1;
+
+    assert(!loss || mm_tensor_count(&loss->t) == 1);
+    mm_backward_from(c, loss, &one);
+}

@@ -1,0 +1,56 @@
+/* tape.h: reverse-mode differentiation.
+ *
+ * While ctx->tape is set, an operation with an input that needs a gradient
+ * pushes one node: its backward step, inputs, output and what it saved.
+ * mm_backward runs the nodes in reverse; gradients add up in var->grad.
+ * Nodes, saved data and gradients of activations live in the context's arena;
+ * parameters own theirs (nn/param.h).
+ */
+#ifndef MM_TENSOR_TAPE_H
+#define MM_TENSOR_TAPE_H
+
+#include "tensor/ctx.h"
+
+struct mm_node {
+    void (*back)(struct mm_ctx *c, const struct mm_node *n);
+    struct mm_var *y;     /* y->grad is complete when back is called */
+    struct mm_var **x;    /* inputs as given to mm_tape_push, NULL ones too */
+    int nx;
+    void *saved;
+};
+
+/* mm_tape_new: start recording on c (which must not record yet).  What the
+ * arena holds at this moment stays; MM_ENOMEM.  mm_tape_free stops recording
+ * and releases all that was allocated since; does nothing without a tape. */
+MM_MUST_CHECK int mm_tape_new(struct mm_ctx *c, struct mm_err *e);
+void mm_tape_free(struct mm_ctx *c);
+
+/* mm_tape_reset: forget the nodes and release what the arena got since
+ * mm_tape_new: activations, and gradients that lie in the arena. */
+void mm_tape_reset(struct mm_ctx *c);
+
+size_t mm_tape_count(const struct mm_ctx *c); /* nodes; 0 without a tape */
+
+/* mm_backward: gradients of the scalar loss (one element) with respect to all
+ * that needs one.  mm_backward_from: of sum(y * dy) instead; dy has y's shape.
+ * Both may be called once per recording.  Errors: ctx->err. */
+void mm_backward(struct mm_ctx *c, struct mm_var *loss);
+void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy);
+
+/* --- for operations ---------------------------------------------------------- */
+
+/* mm_tape_push: if c records and one of x[0..nx-1] needs a gradient: make y
+ * need one and push a node.  Returns its saved data, `saved` bytes not zeroed
+ * (a valid pointer even for 0); NULL if nothing is recorded or out of memory. */
+void *mm_tape_push(struct mm_ctx *c, struct mm_var *y,
+                   void (*back)(struct mm_ctx *c, const struct mm_node *n),
+                   const struct mm_var *const *x, int nx, size_t saved);
+
+/* mm_tape_records: would mm_tape_push record a node with these inputs? */
+bool mm_tape_records(const struct mm_ctx *c, const struct mm_var *const *x, int nx);
+
+/* mm_grad: where to add x's gradient (f32, x's shape, zeroed at first use);
+ * NULL if x is NULL or needs none, or out of memory. */
+float *mm_grad(struct mm_ctx *c, struct mm_var *x);
+
+#endif
