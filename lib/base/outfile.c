@@ -120,13 +120,17 @@ static int open_fd(struct mm_outfile *f, const char *path)
 int mm_outfile_open(struct mm_outfile **out, const char *path, struct mm_err *e)
 {
     struct mm_outfile *f = calloc(1, sizeof(*f));
+    char *copy = strdup(path);
     int fd;
 
-    if (f == NULL)
+    if (f == NULL || copy == NULL) {
+        free(f);
+        free(copy);
         return mm_err_set(e, MM_ENOMEM, "%s: out of memory", path);
+    }
     f->slot = -1;
-    f->path = strdup(path);
-    fd = f->path != NULL ? open_fd(f, path) : -1;
+    f->path = copy;
+    fd = open_fd(f, path);
     f->fp = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (f->fp == NULL) {
         mm_err_set(e, MM_EIO, "%s:", path);
