@@ -7,23 +7,30 @@
 #define MM_MODEL_LLAMA_H
 
 #include "nn/param.h"
+#include "nn/rope.h"
+#include "nn/kv.h"
 #include "weights/ckpt.h"
 
-enum mm_rope_kind { MM_ROPE_PLAIN, MM_ROPE_LINEAR, MM_ROPE_DYNAMIC, MM_ROPE_LLAMA3, MM_ROPE_YARN };
+#define MM_MAX_EOS 16
 
 struct mm_llama_config {
-    int64_t dim, ffn, layers, heads, kv_heads, head_dim, vocab, context, window;
+    int64_t dim, ffn, layers, heads, kv_heads, head_dim, vocab;
+    int64_t context;  /* positions the checkpoint was made for */
+    int64_t window;   /* sliding window, 0: none */
     float eps;
-    double theta;
-    bool tied, halves; /* halves: rotate-half pairs (HF); GGUF stores interleaved rows */
-    enum mm_rope_kind rope;
-    double rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow, rope_attn; /* rope_attn 0: by formula */
-    int64_t rope_original;
-    const float *rope_divisors; /* GGUF rope_freqs.weight [head_dim/2], or NULL */
-    int32_t bos;                /* from the configuration, -1 if absent */
-    int32_t eos[16];            /* generation_config.json, config.json or GGUF */
+    bool tied;        /* the head is the embedding table */
+    bool halves;      /* RoPE pairs (i, i + d/2) (HF); else (2i, 2i + 1) (GGUF, Meta) */
+    struct mm_rope_spec rope;
+    int32_t bos;      /* -1: not in the configuration */
+    int32_t eos[MM_MAX_EOS]; /* generation_config.json, else config.json, or the GGUF's */
     int neos;
 };
+
+/* mm_llama_configure: the hyper-parameters of the language model in ck (HF
+ * config.json or its text_config, Meta's params.json, GGUF keys), published
+ * defaults where a key is absent.  MM_EMISSING: not of this family. */
+MM_MUST_CHECK int mm_llama_configure(struct mm_llama_config *c, const struct mm_ckpt *ck,
+                                     struct mm_err *e);
 
 struct mm_llama;
 
@@ -36,22 +43,9 @@ void mm_llama_free(struct mm_llama *m); /* takes NULL */
 const struct mm_llama_config *mm_llama_config(const struct mm_llama *m);
 struct mm_params *mm_llama_params(struct mm_llama *m);
 
-/* --- KV cache ---------------------------------------------------------------
- * One per sequence: keys after RoPE and values, [layer][kv_head][pos][head_dim],
- * f16 or f32.  Grows in steps; positions 0..n-1 are filled. */
-struct mm_kv;
-MM_MUST_CHECK int mm_kv_new(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype,
-                            struct mm_err *e);
-void mm_kv_free(struct mm_kv *kv); /* takes NULL */
-size_t mm_kv_len(const struct mm_kv *kv);
-void mm_kv_truncate(struct mm_kv *kv, size_t n); /* n <= length */
-MM_MUST_CHECK int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, struct mm_err *e);
-/* mm_kv_tensors: the filled part of layer l as [kv_heads][n][head_dim] copied
- * to / from k and v (dtype of the cache), for saved states. */
-MM_MUST_CHECK int mm_kv_export(const struct mm_kv *kv, size_t layer, void *k, void *v);
-MM_MUST_CHECK int mm_kv_import(struct mm_kv *kv, size_t n, size_t layer, const void *k,
-                               const void *v, struct mm_err *e);
-enum mm_dtype mm_kv_dtype(const struct mm_kv *kv);
+/* mm_llama_kv: an empty cache for one sequence, f16 or f32. */
+MM_MUST_CHECK int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype,
+                              struct mm_err *e);
 
 /* --- forward ------------------------------------------------------------------ */
 
@@ -59,6 +53,8 @@ enum mm_dtype mm_kv_dtype(const struct mm_kv *kv);
 struct mm_seq {
     struct mm_kv *kv; /* extended by n positions; NULL: none kept (training) */
     size_t n;
+    size_t rope_len;  /* length that a dynamic RoPE counts with; 0: cached + n.  A
+                         prompt computed in chunks gives its whole length. */
 };
 
 /* mm_llama_embed: rows of the embedding table. Ids outside the vocabulary: NULL

@@ -147,7 +147,7 @@ static void store(const struct mm_kv *kv, unsigned char *buf, size_t cap, size_t
             if (kv->dtype == MM_F32)
                 memcpy(to, from, d * sizeof(*from));
             else
-                mm_kern()->f32_to_f16((uint16_t *)(void *)to, from, d);
+                mm_kern()->to_f16((uint16_t *)(void *)to, from, d);
         }
 }
 

@@ -22,6 +22,10 @@ struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, c
 struct mm_var *mm_param_f32(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
     MM_PRINTF(3, 4);
 
+/* mm_param_transposed: t is stored [in, out]; kept as an f32 matrix [out, in]. */
+struct mm_var *mm_param_transposed(struct mm_params *p, const struct mm_tensor *t, const char *fmt,
+                                   ...) MM_PRINTF(3, 4);
+
 /* mm_params_failed: did an allocation fail?  Check once after loading. */
 bool mm_params_failed(const struct mm_params *p);
 

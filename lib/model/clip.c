@@ -1,0 +1,290 @@
+/* clip.c: pixels or token ids through CLIP's towers (Radford et al. 2021).
+ *
+ *   vision: [B,3,S,S] -> patches [B,P,D] -> class token first, + positions -> pre_layrnorm
+ *           -> blocks -> post_layernorm of the class token -> visual_projection
+ *   text:   ids [B,T] -> token + position -> causal blocks -> final_layer_norm -> the end token's
+ *           row -> text_projection
+ *
+ * LLaVA's feature is hidden state -2 without the class token: no post_layernorm.
+ */
+#include "model/clip.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/clip_load.h"
+
+struct mm_clip_vision {
+    struct mm_clip_tower t;
+};
+
+struct mm_clip_text {
+    struct mm_clip_tower t;
+};
+
+int mm_clip_vision_open(struct mm_clip_vision **out, const struct mm_ckpt *ck,
+                        const json_t *config, struct mm_err *e)
+{
+    struct mm_clip_vision *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return mm_err_set(e, MM_ENOMEM, "%s: out of memory", mm_ckpt_path(ck));
+    if (mm_clip_load(&m->t, ck, config, true, e) < 0) {
+        free(m);
+        return e->code;
+    }
+    *out = m;
+    return 0;
+}
+
+void mm_clip_vision_free(struct mm_clip_vision *m)
+{
+    if (m)
+        mm_clip_unload(&m->t);
+    free(m);
+}
+
+const struct mm_clip_config *mm_clip_vision_config(const struct mm_clip_vision *m)
+{
+    return &m->t.c;
+}
+
+struct mm_params *mm_clip_vision_params(struct mm_clip_vision *m)
+{
+    return m->t.params;
+}
+
+int mm_clip_text_open(struct mm_clip_text **out, const struct mm_ckpt *ck, struct mm_err *e)
+{
+    struct mm_clip_text *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return mm_err_set(e, MM_ENOMEM, "%s: out of memory", mm_ckpt_path(ck));
+    if (mm_clip_load(&m->t, ck, NULL, false, e) < 0) {
+        free(m);
+        return e->code;
+    }
+    *out = m;
+    return 0;
+}
+
+void mm_clip_text_free(struct mm_clip_text *m)
+{
+    if (m)
+        mm_clip_unload(&m->t);
+    free(m);
+}
+
+const struct mm_clip_config *mm_clip_text_config(const struct mm_clip_text *m)
+{
+    return &m->t.c;
+}
+
+struct mm_params *mm_clip_text_params(struct mm_clip_text *m)
+{
+    return m->t.params;
+}
+
+/* --- vision ----------------------------------------------------------------------- */
+
+/* Number of blocks before hidden state `layer`. */
+static int64_t blocks_of(const struct mm_clip_tower *t, int layer)
+{
+    return layer < 0 ? t->c.layers + 1 + layer : layer;
+}
+
+int mm_clip_select_ok(const struct mm_clip_vision *m, const struct mm_clip_select *s,
+                      struct mm_err *e)
+{
+    if (s->n < 1 || s->n > MM_CLIP_MAX_SELECT)
+        return mm_err_set(e, MM_EDATA, "%d feature layers selected, 1 to %d are possible", s->n,
+                          MM_CLIP_MAX_SELECT);
+    for (int i = 0; i < s->n; i++) {
+        const int64_t n = blocks_of(&m->t, s->layer[i]);
+
+        if (n < 0 || n > m->t.c.layers)
+            return mm_err_set(e, MM_EDATA, "feature layer %d: the tower has hidden states 0 to %lld",
+                              s->layer[i], (long long)m->t.c.layers);
+    }
+    return 0;
+}
+
+/* [B,3,S,S] -> class token and patches plus positions, normed: hidden state 0 */
+static struct mm_var *embed_patches(struct mm_ctx *c, const struct mm_clip_tower *t,
+                                    const struct mm_var *pixels)
+{
+    const int64_t B = pixels->t.shape[0], first[3] = { B, 1, t->c.width };
+    struct mm_var *zero = mm_var_new(c, 3, first);
+    struct mm_var *x[2];
+
+    assert(pixels->t.ndim == 4 && pixels->t.shape[2] == t->c.image &&
+           pixels->t.shape[3] == t->c.image);
+    if (!zero)
+        return NULL;
+    memset(zero->t.data, 0, mm_tensor_bytes(&zero->t));
+    x[0] = mm_add(c, zero, t->cls);
+    x[1] = mm_linear(c, mm_patches(c, pixels, (int)t->c.patch), t->patch, NULL);
+    mm_trace_stage(c, x[1], "clip.patch_embed");
+    struct mm_var *h = mm_add(c, mm_concat(c, x, 2, 1), t->position);
+    mm_trace_stage(c, h, "clip.embeddings");
+    h = mm_layer_norm(c, h, t->pre_w, t->pre_b, t->c.eps);
+    mm_trace_stage(c, h, "clip.pre_ln");
+    return h;
+}
+
+/* Row-normalised copy, for the trace alone. */
+static void trace_normed(struct mm_ctx *c, const struct mm_var *x, const char *name)
+{
+    if (c->trace && x)
+        mm_trace_stage(c, mm_l2_normalize(c, x, 0.0f), "%s", name);
+}
+
+/* post_layernorm of the class token, then the projection */
+static void pool(struct mm_ctx *c, const struct mm_clip_tower *t, const struct mm_var *x,
+                 struct mm_clip_out *out)
+{
+    const int64_t flat[2] = { x->t.shape[0], t->c.width };
+
+    if (c->trace && t->original) {
+        struct mm_var *tokens = mm_slice(c, x, 1, 1, x->t.shape[1]);
+
+        mm_trace_stage(c, tokens, "clip.tokens");
+        mm_trace_stage(c, mm_layer_norm(c, tokens, t->post_w, t->post_b, t->c.eps),
+                       "clip.tokens_post_ln");
+    }
+    if (!t->post_w)
+        return;
+    out->pooled = mm_layer_norm(c, mm_reshape(c, mm_slice(c, x, 1, 0, 1), 2, flat), t->post_w,
+                                t->post_b, t->c.eps);
+    mm_trace_stage(c, out->pooled, "clip.pooled");
+    if (t->proj)
+        out->embed = mm_linear(c, out->pooled, t->proj, NULL);
+    mm_trace_stage(c, out->embed, "clip.embed");
+    trace_normed(c, out->embed, "clip.embed.norm");
+}
+
+/* A hidden state that outlives the layers' scope. */
+static struct mm_var *keep(struct mm_ctx *c, struct mm_var *room, struct mm_var *x)
+{
+    if (c->tape || !x)
+        return x;
+    memcpy(room->t.data, x->t.data, mm_tensor_bytes(&x->t));
+    return room;
+}
+
+void mm_clip_see(struct mm_ctx *c, const struct mm_clip_vision *m, const struct mm_var *pixels,
+                 const struct mm_clip_select *s, struct mm_clip_out *out)
+{
+    const struct mm_clip_tower *t = &m->t;
+    const struct mm_encoder_spec spec = { .heads = t->c.heads, .eps = t->c.eps, .act = t->c.act,
+                                          .trace = "clip" };
+    const int64_t grid = t->c.image / t->c.patch;
+    const int64_t shape[3] = { pixels->t.shape[0], 1 + grid * grid, t->c.width };
+    struct mm_var *kept[MM_CLIP_MAX_SELECT], *last = NULL;
+    int64_t blocks = s->pooled ? t->c.layers : 0;
+
+    *out = (struct mm_clip_out){ 0 };
+    for (int i = 0; i < s->n; i++) {
+        blocks = blocks_of(t, s->layer[i]) > blocks ? blocks_of(t, s->layer[i]) : blocks;
+        if (!(kept[i] = mm_var_new(c, 3, shape)))
+            return;
+    }
+    if (!(last = mm_var_new(c, 3, shape)))
+        return;
+    const struct mm_scope scope = mm_scope_open(c);
+    struct mm_var *x = embed_patches(c, t, pixels);
+    for (int64_t b = 0; x; b++) {
+        x = mm_scope_close(c, scope, x);
+        for (int i = 0; i < s->n; i++)
+            if (blocks_of(t, s->layer[i]) == b)
+                kept[i] = keep(c, kept[i], x);
+        if (b == blocks)
+            break;
+        x = mm_encoder_forward(c, &t->layers[b], x, &spec, (size_t)b);
+    }
+    last = keep(c, last, x);
+    mm_scope_close(c, scope, NULL);
+    if (!x)
+        return;
+    struct mm_var *full = s->n == 1 ? kept[0] : mm_concat(c, kept, s->n, 2);
+    struct mm_var *patches = mm_slice(c, full, 1, 1, 1 + grid * grid);
+    mm_trace_stage(c, full, "clip.select.full");
+    mm_trace_stage(c, patches, "clip.select");
+    out->features = s->cls ? full : patches;
+    if (s->pooled)
+        pool(c, t, last, out);
+}
+
+/* --- text --------------------------------------------------------------------------- */
+
+/* The row that stands for a text: the first end token; in the oldest
+ * configurations (eos_token_id 2) and OpenAI's code, the highest id. */
+static int64_t end_row(const struct mm_clip_config *c, const int32_t *ids, int64_t T)
+{
+    int64_t best = 0;
+
+    if (c->eos != 2) {
+        for (int64_t t = 0; t < T; t++)
+            if (ids[t] == c->eos)
+                return t;
+        return 0;
+    }
+    for (int64_t t = 1; t < T; t++)
+        if (ids[t] > ids[best])
+            best = t;
+    return best;
+}
+
+static struct mm_var *embed_tokens(struct mm_ctx *c, const struct mm_clip_tower *t,
+                                   const int32_t *ids, int64_t B, int64_t T)
+{
+    const int64_t shape[3] = { B, T, t->c.width };
+
+    for (int64_t i = 0; i < B * T; i++)
+        if (ids[i] < 0 || ids[i] >= t->c.vocab) {
+            mm_err_set(&c->err, MM_EDATA, "token id %d is outside the vocabulary of %lld",
+                       (int)ids[i], (long long)t->c.vocab);
+            return NULL;
+        }
+    if (T > t->c.positions) {
+        mm_err_set(&c->err, MM_EDATA, "text of %lld tokens: the tower has %lld positions",
+                   (long long)T, (long long)t->c.positions);
+        return NULL;
+    }
+    struct mm_var *x = mm_reshape(c, mm_embedding(c, t->token, ids, (size_t)(B * T)), 3, shape);
+    x = mm_add(c, x, mm_slice(c, t->position, 0, 0, T));
+    mm_trace_stage(c, x, "text.embeddings");
+    return x;
+}
+
+void mm_clip_read(struct mm_ctx *c, const struct mm_clip_text *m, const int32_t *ids, int64_t B,
+                  int64_t T, struct mm_clip_out *out)
+{
+    const struct mm_clip_tower *t = &m->t;
+    const struct mm_encoder_spec spec = { .heads = t->c.heads, .eps = t->c.eps, .act = t->c.act,
+                                          .causal = true, .trace = "text" };
+    const struct mm_scope scope = mm_scope_open(c);
+    struct mm_var *x = embed_tokens(c, t, ids, B, T);
+    const int64_t row[2] = { 1, t->c.width };
+
+    *out = (struct mm_clip_out){ 0 };
+    for (int64_t b = 0; x && b < t->c.layers; b++)
+        x = mm_scope_close(c, scope, mm_encoder_forward(c, &t->layers[b], x, &spec, (size_t)b));
+    x = mm_layer_norm(c, x, t->post_w, t->post_b, t->c.eps);
+    mm_trace_stage(c, x, "text.final_ln");
+    struct mm_var **rows = x ? mm_arena_alloc(c->arena, (size_t)B * sizeof(*rows)) : NULL;
+    if (!rows)
+        return;
+    for (int64_t b = 0; b < B; b++) {
+        const int64_t end = end_row(&t->c, ids + b * T, T);
+
+        rows[b] = mm_reshape(c, mm_slice(c, mm_slice(c, x, 0, b, b + 1), 1, end, end + 1), 2, row);
+    }
+    out->pooled = mm_concat(c, rows, (int)B, 0);
+    mm_trace_stage(c, out->pooled, "text.pooled");
+    if (t->proj)
+        out->embed = mm_linear(c, out->pooled, t->proj, NULL);
+    mm_trace_stage(c, out->embed, "text.embed");
+    trace_normed(c, out->embed, "text.embed.norm");
+}
