@@ -31,4 +31,12 @@ struct mm_attn {
 MM_MUST_CHECK int mm_attention(float *o, float *lse, const float *q, const void *k,
                                const void *v, const struct mm_attn *a, struct mm_pool *p);
 
+/* mm_attention_grad: gradients dq, dk, dv (written, laid out as q, k, v) of
+ * the output o whose gradient is dO, from the lse of the forward pass (Dao
+ * 2022, appendix B).  a->kv is MM_F32; dO is laid out as o.  alibi and bias
+ * take part but get no gradient.  Returns 0 or MM_ENOMEM. */
+MM_MUST_CHECK int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO,
+                                    const float *q, const float *k, const float *v, const float *o,
+                                    const float *lse, const struct mm_attn *a, struct mm_pool *p);
+
 #endif

@@ -21,7 +21,7 @@ enum mm_arith {
 
 enum mm_wmat_pack {
     MM_WMAT_BORROW, /* use w->data where it lies; it must outlive the wmat */
-    MM_WMAT_PACK    /* may copy into a faster order (then w->data is not kept) */
+    MM_WMAT_PACK    /* copy it into memory of the wmat: w->data is not kept */
 };
 
 /* mm_wmat_new: wrap w [out, in] (ndim 2, any dtype that mm_tensor_to_f32
@@ -52,5 +52,10 @@ MM_MUST_CHECK int mm_wmat_mul(float *y, const float *x, size_t rows, const struc
 MM_MUST_CHECK int mm_wmat_mul_group(float *const *y, const float *x, size_t rows,
                                     const struct mm_wmat *const *m, const float *const *b, int n,
                                     enum mm_arith arith, struct mm_pool *p);
+
+/* mm_wmat_mul_t: dx[rows][in] = dy[rows][out] W, exact arithmetic: the
+ * gradient through a frozen layer.  dx does not overlap dy.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_wmat_mul_t(float *dx, const float *dy, size_t rows, const struct mm_wmat *m,
+                                struct mm_pool *p);
 
 #endif

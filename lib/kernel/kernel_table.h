@@ -1,0 +1,114 @@
+/* kernel_table.h: the entries of the kernel table.  Included by kernel.h.
+ *
+ * Products of matrices run on panels, one layout for every ISA:
+ *   A, f32   [k][mr]            mr <= MM_MR rows of activations, interleaved
+ *   B, f32   [k][MM_NR]         MM_NR rows of weights, interleaved, zero padded
+ *   A, int8  struct mm_q8_rows  as above, by groups of four k, one scale per 32
+ *   B, int8  struct mm_q8_panel codes of quantised weights, scale per sub-block
+ */
+#ifndef MM_KERNEL_KERNEL_TABLE_H
+#define MM_KERNEL_KERNEL_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+
+enum {
+    MM_MR = 12,    /* most rows of an f32 A panel */
+    MM_MR8 = 6,    /* most rows of an int8 A panel */
+    MM_NR = 32,    /* columns of every B panel */
+    MM_QBLOCK = 32 /* activations that share a scale */
+};
+
+/* One row of activations as signed bytes: x[i] ~ d[i / 32] * q[i].  The sums
+ * meet the offsets of quantised weights: w = scale * code + min. */
+struct mm_q8_row {
+    int8_t *q;  /* [n], n rounded up to a multiple of 32, zero padded */
+    float *d;   /* [n / 32] */
+    float *s32; /* [n / 32] d * sum of q over 32 */
+    float *s16; /* [n / 16] d * sum of q over 16 */
+};
+
+/* mr rows of the same, interleaved for the product with a panel. */
+struct mm_q8_rows {
+    uint8_t *q; /* [n / 4][mr][4], q + 128 */
+    float *d;   /* [n / 32][mr] */
+    float *s32; /* [n / 32][mr] */
+    float *s16; /* [n / 16][mr] */
+};
+
+/* MM_NR rows of weights: w = d * code + m with signed codes. */
+struct mm_q8_panel {
+    int8_t *q;     /* [k / 4][MM_NR][4] */
+    float *d;      /* [k / sub][MM_NR] */
+    float *m;      /* [k / sub][MM_NR], types with a minimum only */
+    int32_t *comp; /* [k / sub][MM_NR] -128 * sum of codes: undoes the + 128 of A */
+};
+
+/* How a quantised type is cut for int8: sub-block of 16 or 32, minimum or not. */
+struct mm_q8_kind {
+    unsigned char sub;
+    unsigned char min;
+};
+struct mm_q8_kind mm_q8_kind(enum mm_dtype d);
+
+typedef float mm_dot_fn(const void *w, const float *x, size_t n);
+typedef void mm_widen_fn(float *y, const void *w, size_t n);
+typedef void mm_codes_fn(int8_t *q, float *d, float *m, const void *w, size_t n);
+typedef float mm_dot_q8_fn(const void *w, const struct mm_q8_row *x, size_t n);
+typedef void mm_map_fn(float *y, const float *x, size_t n);
+typedef void mm_zip_fn(float *y, const float *a, const float *b, size_t n);
+typedef void mm_mul_q8_fn(float *c, size_t ldc, const struct mm_q8_rows *a,
+                          const struct mm_q8_panel *b, size_t k, int mr);
+
+struct mm_kern {
+    /* Vectors of n floats; y may be x, a or b. */
+    float (*dot)(const float *a, const float *b, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);  /* y += a x */
+    void (*scale)(float *y, float a, const float *x, size_t n); /* y = a x */
+    mm_zip_fn *add;                                             /* y = a + b */
+    mm_zip_fn *mul;                                             /* y = a b */
+    mm_zip_fn *silu_mul; /* y = silu(a) b: SwiGLU (Shazeer 2020) */
+    mm_map_fn *silu;     /* x sigmoid(x) */
+    mm_map_fn *gelu;     /* x Phi(x), by erf (Hendrycks, Gimpel 2016) */
+    mm_map_fn *gelu_tanh;
+    mm_map_fn *quick_gelu; /* x sigmoid(1.702 x): CLIP */
+    float (*max)(const float *x, size_t n); /* -INFINITY if n = 0; NaN is ignored */
+    /* y = exp(x - m), returns the sum of y */
+    float (*exp_sum)(float *y, const float *x, float m, size_t n);
+    /* y = x / sqrt(mean x^2 + eps) * w;  w may be NULL (all ones) */
+    void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
+    /* y = (x - mean) / sqrt(var + eps) * w + b; w, b may be NULL */
+    void (*layernorm)(float *y, const float *x, const float *w, const float *b, float eps,
+                      size_t n);
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*to_bf16)(uint16_t *y, const float *x, size_t n);
+
+    /* Rows of weights, by dtype: F32, F16, BF16 and the quantised types (others
+     * are NULL); n is a multiple of the block. */
+    mm_widen_fn *widen[MM_NDTYPE];
+    mm_dot_fn *dot_w[MM_NDTYPE]; /* f32 products and sums of the widened row */
+
+    /* Quantised types only.  codes: n codes, n / sub scales d and minima m (m
+     * is not touched by types without). dot_q8: the row times int8 activations. */
+    mm_codes_fn *codes[MM_NDTYPE];
+    mm_dot_q8_fn *dot_q8[MM_NDTYPE];
+    void (*quant_q8)(const struct mm_q8_row *y, const float *x, size_t n);
+
+    /* Panels of 32-bit words (a float, or four codes).  pack_a: mr rows of n to
+     * [n][mr].  pack_b: nr rows of n to [n][MM_NR], missing rows zero.  ld: words
+     * from one row to the next. */
+    void (*pack_a)(void *a, const void *x, size_t ld, size_t n, int mr);
+    void (*pack_b)(void *b, const void *w, size_t ld, size_t n, int nr);
+    /* comp of struct mm_q8_panel from its k codes a column */
+    void (*comp)(int32_t *comp, const int8_t *q, size_t k, size_t sub);
+    /* c[mr][MM_NR] += A B over k */
+    void (*mul_f32)(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr);
+    mm_mul_q8_fn *mul_q8[2][2]; /* [sub == 16][minimum] */
+
+    /* Which int8 paths pay here: products with one row, with many. */
+    bool int8_dot, int8_mul;
+};
+
+#endif
