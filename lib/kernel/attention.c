@@ -116,19 +116,32 @@ void mm_attn_value_panels(float *panels, const void *x, size_t row, size_t head,
     }
 }
 
-/* MM_NR keys to a panel [dim][MM_NR]. */
-static void key_panel(float *panel, const void *x, size_t kv, size_t j0, size_t keys,
-                      const struct mm_attn *a, float *wide)
+/* MM_NR rows of x to a panel [dim][MM_NR]. */
+static void key_panel(float *panel, const void *x, size_t row, size_t head, size_t kv, size_t j0,
+                      size_t keys, const struct mm_attn *a, float *wide)
 {
     const struct mm_kern *k = mm_kern();
 
     if (a->kv == MM_F32) {
-        k->pack_b(panel, kv_row(x, a->k_row, a->k_head, kv, j0, a), a->k_row, a->dim, (int)keys);
+        k->pack_b(panel, kv_row(x, row, head, kv, j0, a), row, a->dim, (int)keys);
         return;
     }
     for (size_t j = 0; j < keys; j++)
-        k->widen[a->kv](wide + j * a->dim, kv_row(x, a->k_row, a->k_head, kv, j0 + j, a), a->dim);
+        k->widen[a->kv](wide + j * a->dim, kv_row(x, row, head, kv, j0 + j, a), a->dim);
     k->pack_b(panel, wide, a->dim, a->dim, (int)keys);
+}
+
+void mm_attn_product(float *s, const float *xa, size_t rows, const void *x, size_t row,
+                     size_t head, size_t kv, size_t j0, size_t keys, const struct mm_attn *a,
+                     float *panel, float *wide)
+{
+    memset(s, 0, rows * MM_ATTN_KEYS * sizeof(*s));
+    for (size_t c = 0; c < keys; c += MM_NR) {
+        key_panel(panel, x, row, head, kv, j0 + c, mm_attn_min(MM_NR, keys - c), a, wide);
+        for (size_t r = 0; r < rows; r += MM_MR)
+            mm_kern()->mul_f32(s + r * MM_ATTN_KEYS + c, MM_ATTN_KEYS, xa + r * a->dim, panel,
+                               a->dim, (int)mm_attn_min(MM_MR, rows - r));
+    }
 }
 
 /* Mask, alibi and bias of one row of scores; keys j0..j0+keys. */
@@ -151,16 +164,9 @@ static void mask_row(float *s, size_t n, size_t kv, size_t j0, size_t keys, cons
         s[j] = -INFINITY;
 }
 
-void mm_attn_scores(float *s, const float *qa, size_t kv, size_t r0, size_t rows, const void *k,
-                    size_t j0, size_t keys, const struct mm_attn *a, float *panel, float *wide)
+void mm_attn_mask(float *s, size_t kv, size_t r0, size_t rows, size_t j0, size_t keys,
+                  const struct mm_attn *a)
 {
-    memset(s, 0, rows * MM_ATTN_KEYS * sizeof(*s));
-    for (size_t c = 0; c < keys; c += MM_NR) {
-        key_panel(panel, k, kv, j0 + c, mm_attn_min(MM_NR, keys - c), a, wide);
-        for (size_t r = 0; r < rows; r += MM_MR)
-            mm_kern()->mul_f32(s + r * MM_ATTN_KEYS + c, MM_ATTN_KEYS, qa + r * a->dim, panel,
-                               a->dim, (int)mm_attn_min(MM_MR, rows - r));
-    }
     for (size_t r = 0; r < rows; r++)
         mask_row(s + r * MM_ATTN_KEYS, r0 + r, kv, j0, keys, a);
 }
@@ -200,7 +206,9 @@ static void attend(const struct job *j, struct work *w, size_t kv, size_t r0, si
     }
     for (; j0 < j1; j0 += MM_ATTN_KEYS) {
         const size_t keys = mm_attn_min(MM_ATTN_KEYS, j1 - j0);
-        mm_attn_scores(w->s, w->qa, kv, r0, rows, j->key, j0, keys, a, w->panel, w->wide);
+        mm_attn_product(w->s, w->qa, rows, j->key, a->k_row, a->k_head, kv, j0, keys, a, w->panel,
+                        w->wide);
+        mm_attn_mask(w->s, kv, r0, rows, j0, keys, a);
         for (size_t r = 0; r < rows; r++)
             softmax_row(w->s + r * MM_ATTN_KEYS, w->o + r * pdim, &w->m[r], &w->l[r], a->dim);
         mm_attn_value_panels(w->values, j->value, a->v_row, a->v_head, kv, j0, keys, a, w->wide);

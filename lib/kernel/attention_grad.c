@@ -1,0 +1,202 @@
+/* attention_grad.c: gradients of attention without keeping probabilities.
+ *
+ * p = exp(s - lse) is computed again block by block (Dao 2022, appendix B.2,
+ * alg. 4):  D = rowsum(dO o), dS = p (dO v^T - D), dq = dS k scale,
+ * dk = dS^T q scale, dv = p^T dO.  A tile is one kv head: it owns its rows of
+ * dk, dv and all rows of dq that share it, so sums have a fixed order.
+ */
+#include "kernel/attention.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "kernel/attention_int.h"
+
+struct job {
+    const struct mm_kern *k;
+    float *dq, *dk, *dv;
+    const float *dO, *q, *key, *value, *o, *lse;
+    const struct mm_attn *a;
+    float *work; /* per thread */
+    size_t work_floats;
+};
+
+/* Scratch of one thread; pdim is dim in whole panels. */
+struct work {
+    float *qa, *doa;       /* [MM_ATTN_ROWS][dim], interleaved; q is scaled */
+    float *qp, *dop;       /* the same rows as panels [pdim / MM_NR][MM_ATTN_ROWS][MM_NR] */
+    float *p, *ds;         /* [MM_ATTN_ROWS][MM_ATTN_KEYS] */
+    float *dq;             /* [MM_ATTN_ROWS][pdim] */
+    float *dkv;            /* [MM_ATTN_KEYS][pdim] */
+    float *panel, *values; /* [dim][MM_NR], [pdim / MM_NR][MM_ATTN_KEYS][MM_NR] */
+    float *wide;           /* [MM_NR][pdim] */
+    float *t;              /* an A panel [MM_ATTN_KEYS][MM_MR] */
+    float D[MM_ATTN_ROWS];
+};
+
+static size_t work_floats(size_t dim, size_t pdim)
+{
+    return 2 * MM_ATTN_ROWS * (dim + pdim + MM_ATTN_KEYS) + MM_ATTN_ROWS * pdim +
+           2 * MM_ATTN_KEYS * pdim + MM_NR * (dim + pdim) + MM_ATTN_KEYS * MM_MR;
+}
+
+static void work_init(struct work *w, float *f, size_t dim, size_t pdim)
+{
+    float **const part[] = { &w->qp, &w->dop, &w->dq,    &w->p,    &w->ds, &w->dkv,
+                             &w->values, &w->panel, &w->wide, &w->t, &w->qa, &w->doa };
+    const size_t size[] = { MM_ATTN_ROWS * pdim,         MM_ATTN_ROWS * pdim,
+                            MM_ATTN_ROWS * pdim,         MM_ATTN_ROWS * MM_ATTN_KEYS,
+                            MM_ATTN_ROWS * MM_ATTN_KEYS, MM_ATTN_KEYS * pdim,
+                            MM_ATTN_KEYS * pdim,         dim * MM_NR,
+                            MM_NR * pdim,                MM_ATTN_KEYS * MM_MR,
+                            MM_ATTN_ROWS * dim,          MM_ATTN_ROWS * dim };
+
+    for (size_t i = 0; i < sizeof(size) / sizeof(*size); f += size[i++])
+        *part[i] = f;
+}
+
+/* Row n of a kv head in an array laid out with strides row, head. */
+static size_t row_at(const struct mm_attn *a, size_t kv, size_t n, size_t row, size_t head)
+{
+    const size_t group = mm_attn_group(a);
+    return n / group * row + (kv * group + n % group) * head;
+}
+
+/* Rows r0.. times scale as B panels. */
+static void row_panels(const struct job *j, float *panels, const float *x, size_t row, size_t head,
+                       float scale, size_t kv, size_t r0, size_t rows, float *wide)
+{
+    const struct mm_attn *a = j->a;
+    const size_t pdim = mm_attn_dim(a);
+
+    memset(wide, 0, pdim * sizeof(*wide));
+    for (size_t r = 0; r < rows; r++) {
+        j->k->scale(wide, scale, x + row_at(a, kv, r0 + r, row, head), a->dim);
+        for (size_t c = 0; c < pdim; c += MM_NR)
+            memcpy(panels + c * MM_ATTN_ROWS + r * MM_NR, wide + c, MM_NR * sizeof(*wide));
+    }
+}
+
+/* p and dS of rows r0.. and keys j0.. */
+static void probabilities(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows,
+                          size_t j0, size_t keys)
+{
+    const struct mm_attn *a = j->a;
+
+    mm_attn_product(w->p, w->qa, rows, j->key, a->k_row, a->k_head, kv, j0, keys, a, w->panel,
+                    w->wide);
+    mm_attn_mask(w->p, kv, r0, rows, j0, keys, a);
+    mm_attn_product(w->ds, w->doa, rows, j->value, a->v_row, a->v_head, kv, j0, keys, a, w->panel,
+                    w->wide);
+    for (size_t r = 0; r < rows; r++) {
+        const float lse = j->lse[row_at(a, kv, r0 + r, 1, a->nq)];
+        float *p = w->p + r * MM_ATTN_KEYS, *ds = w->ds + r * MM_ATTN_KEYS;
+        if (lse == -INFINITY)
+            memset(p, 0, MM_ATTN_KEYS * sizeof(*p));
+        else
+            j->k->exp_sum(p, p, lse, MM_ATTN_KEYS);
+        for (size_t i = 0; i < MM_ATTN_KEYS; i++)
+            ds[i] = p[i] * (ds[i] - w->D[r]);
+    }
+}
+
+/* dx[j0..j0+keys] += s^T x over rows; xp are the panels of x. */
+static void add_keys(const struct job *j, struct work *w, float *dx, size_t row, const float *s,
+                     const float *xp, size_t rows, size_t keys)
+{
+    const size_t pdim = mm_attn_dim(j->a);
+
+    memset(w->dkv, 0, keys * pdim * sizeof(*w->dkv));
+    for (size_t i = 0; i < keys; i += MM_MR) {
+        const size_t mr = mm_attn_min(MM_MR, keys - i);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(w->t + r * mr, s + r * MM_ATTN_KEYS + i, mr * sizeof(*s));
+        for (size_t c = 0; c < pdim; c += MM_NR)
+            j->k->mul_f32(w->dkv + i * pdim + c, pdim, w->t, xp + c * MM_ATTN_ROWS, rows, (int)mr);
+    }
+    for (size_t i = 0; i < keys; i++)
+        j->k->add(dx + i * row, dx + i * row, w->dkv + i * pdim, j->a->dim);
+}
+
+/* w->dq += dS k */
+static void add_queries(const struct job *j, struct work *w, size_t kv, size_t rows, size_t j0,
+                        size_t keys)
+{
+    const struct mm_attn *a = j->a;
+    const size_t pdim = mm_attn_dim(a);
+
+    mm_attn_value_panels(w->values, j->key, a->k_row, a->k_head, kv, j0, keys, a, w->wide);
+    for (size_t r = 0; r < rows; r += MM_MR) {
+        const size_t mr = mm_attn_min(MM_MR, rows - r);
+        j->k->pack_a(w->t, w->ds + r * MM_ATTN_KEYS, MM_ATTN_KEYS, MM_ATTN_KEYS, (int)mr);
+        for (size_t c = 0; c < pdim; c += MM_NR)
+            j->k->mul_f32(w->dq + r * pdim + c, pdim, w->t, w->values + c * MM_ATTN_KEYS,
+                          MM_ATTN_KEYS, (int)mr);
+    }
+}
+
+static void grad_rows(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows)
+{
+    const struct mm_attn *a = j->a;
+    const size_t pdim = mm_attn_dim(a), group = mm_attn_group(a);
+    const size_t j1 = mm_attn_span(a, (r0 + rows - 1) / group).hi;
+
+    mm_attn_pack_rows(w->qa, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows, a, w->wide);
+    mm_attn_pack_rows(w->doa, j->dO, a->o_row, a->o_head, 1, kv, r0, rows, a, w->wide);
+    row_panels(j, w->qp, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows, w->wide);
+    row_panels(j, w->dop, j->dO, a->o_row, a->o_head, 1, kv, r0, rows, w->wide);
+    for (size_t r = 0; r < rows; r++) {
+        const size_t at = row_at(a, kv, r0 + r, a->o_row, a->o_head);
+        w->D[r] = j->k->dot(j->dO + at, j->o + at, a->dim);
+    }
+    memset(w->dq, 0, rows * pdim * sizeof(*w->dq));
+    for (size_t j0 = mm_attn_span(a, r0 / group).lo; j0 < j1; j0 += MM_ATTN_KEYS) {
+        const size_t keys = mm_attn_min(MM_ATTN_KEYS, j1 - j0);
+        probabilities(j, w, kv, r0, rows, j0, keys);
+        add_queries(j, w, kv, rows, j0, keys);
+        add_keys(j, w, j->dk + j0 * a->k_row + kv * a->k_head, a->k_row, w->ds, w->qp, rows, keys);
+        add_keys(j, w, j->dv + j0 * a->v_row + kv * a->v_head, a->v_row, w->p, w->dop, rows, keys);
+    }
+    for (size_t r = 0; r < rows; r++)
+        j->k->scale(j->dq + row_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale, w->dq + r * pdim,
+                    a->dim);
+}
+
+static void grad_tile(void *arg, size_t kv, int thread)
+{
+    const struct job *j = arg;
+    const struct mm_attn *a = j->a;
+    const size_t n = a->nq * mm_attn_group(a);
+    struct work w;
+
+    work_init(&w, j->work + (size_t)thread * j->work_floats, a->dim, mm_attn_dim(a));
+    for (size_t i = 0; i < a->nk; i++) {
+        memset(j->dk + i * a->k_row + kv * a->k_head, 0, a->dim * sizeof(float));
+        memset(j->dv + i * a->v_row + kv * a->v_head, 0, a->dim * sizeof(float));
+    }
+    for (size_t r = 0; r < n; r += MM_ATTN_ROWS)
+        grad_rows(j, &w, kv, r, mm_attn_min(MM_ATTN_ROWS, n - r));
+}
+
+int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const float *q,
+                      const float *k, const float *v, const float *o, const float *lse,
+                      const struct mm_attn *a, struct mm_pool *p)
+{
+    const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
+    const size_t each = work_floats(a->dim, mm_attn_dim(a));
+    struct job j = { mm_kern(), dq, dk, dv, dO, q, k, v, o, lse, a, NULL, each };
+    size_t bytes;
+
+    assert(a->kv == MM_F32);
+    if (!mm_size_mul(each, threads * sizeof(float), &bytes) || !mm_size_align(bytes, 64, &bytes))
+        return MM_ENOMEM;
+    j.work = aligned_alloc(64, bytes);
+    if (!j.work)
+        return MM_ENOMEM;
+    mm_pool_run(p, a->kv_heads, grad_tile, &j);
+    free(j.work);
+    return 0;
+}
