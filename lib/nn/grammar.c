@@ -324,14 +324,25 @@ static void reach_all(struct check *c)
     }
 }
 
-/* Sort the rules by their left calls (Kahn 1962): what remains is a cycle. */
-static int find_cycle(struct check *c, struct mm_err *e)
+/* Does the call at p count for left recursion?  A rule that calls itself last
+ * (a repetition of something that may be empty) puts nothing on the stack. */
+static bool left_call(const struct check *c, uint32_t p)
+{
+    const struct mm_gram *g = c->g;
+
+    return c->seen[p] && SYM_KIND(g->sym[p]) == SYM_RULE &&
+           !(g->sym[p + 1] == SYM_END && SYM_INDEX(g->sym[p]) == c->owner[p]);
+}
+
+/* Sort the rules by their left calls (Kahn 1962): what remains hangs on a cycle.
+ * A rule of the cycle, or -1. */
+static int find_cycle(struct check *c)
 {
     const struct mm_gram *g = c->g;
     size_t done = 0;
 
-    for (size_t p = 0; p < g->nsym; p++)
-        if (c->seen[p] && SYM_KIND(g->sym[p]) == SYM_RULE)
+    for (uint32_t p = 0; p < g->nsym; p++)
+        if (left_call(c, p))
             c->degree[SYM_INDEX(g->sym[p])]++;
     for (size_t r = 0; r < g->nrule; r++)
         if (c->degree[r] == 0)
@@ -341,28 +352,35 @@ static int find_cycle(struct check *c, struct mm_err *e)
         done++;
         for (uint32_t a = g->rule[r].first; a != NO_ALT; a = g->alt[a].next)
             for (uint32_t p = g->alt[a].start; g->sym[p] != SYM_END; p++)
-                if (c->seen[p] && SYM_KIND(g->sym[p]) == SYM_RULE &&
-                    --c->degree[SYM_INDEX(g->sym[p])] == 0)
+                if (left_call(c, p) && --c->degree[SYM_INDEX(g->sym[p])] == 0)
                     c->todo[c->ntodo++] = SYM_INDEX(g->sym[p]);
     }
     if (done == g->nrule)
-        return 0;
-    size_t r = 0;
-    while (c->degree[r] == 0)
-        r++;
-    return mm_err_set(e, MM_EDATA, "grammar: left recursion through rule number %zu", r);
+        return -1;
+    uint32_t r = 0;
+    for (uint32_t p = 0; p < g->nsym; p++) /* walk back along remaining calls */
+        if (left_call(c, p) && c->degree[c->owner[p]]) {
+            r = SYM_INDEX(g->sym[p]);
+            c->blocked[r] = c->owner[p];
+        }
+    for (size_t i = 0; i < g->nrule; i++)
+        r = c->blocked[r];
+    return (int)r;
 }
 
-int mm_gram_done(struct mm_gram *g, int root, struct mm_err *e)
+int mm_gram_done(struct mm_gram *g, int root, int *cycle, struct mm_err *e)
 {
     struct check c;
     int rc = check_alloc(&c, g, e);
 
+    *cycle = -1;
     if (rc == 0) {
         reach_all(&c);
-        rc = find_cycle(&c, e);
+        *cycle = find_cycle(&c);
     }
     check_free(&c);
     g->root = root;
+    if (*cycle >= 0)
+        return mm_err_set(e, MM_EDATA, "grammar: left recursion");
     return rc;
 }

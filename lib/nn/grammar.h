@@ -45,8 +45,8 @@ MM_MUST_CHECK int mm_gram_add(struct mm_gram *g, int rule, const uint32_t *sym, 
                               struct mm_err *e);
 
 /* mm_gram_done: check and freeze; generation begins in rule root.  MM_EDATA for
- * left recursion, naming the rule's number. */
-MM_MUST_CHECK int mm_gram_done(struct mm_gram *g, int root, struct mm_err *e);
+ * left recursion; *cycle is then a rule that takes part in it, else -1. */
+MM_MUST_CHECK int mm_gram_done(struct mm_gram *g, int root, int *cycle, struct mm_err *e);
 
 /* --- the automaton ---------------------------------------------------------- */
 

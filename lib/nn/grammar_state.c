@@ -322,6 +322,8 @@ static int forget(struct mm_gstate *s, struct mm_err *e)
         clear_states(s);
         if (!mm_grow(&s->node, &s->node_cap, 1, sizeof(*s->node)))
             rc = no_memory(e);
+        else
+            s->node[EMPTY] = (struct node){ 0, EMPTY };
         map[EMPTY] = EMPTY;
         for (size_t i = 1; i < nnode && rc == 0; i++) {
             if (!map[i])

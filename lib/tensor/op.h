@@ -44,6 +44,19 @@ struct mm_var *mm_group_norm(struct mm_ctx *c, const struct mm_var *x, const str
 /* rows / max(their L2 norm, eps) */
 struct mm_var *mm_l2_normalize(struct mm_ctx *c, const struct mm_var *x, float eps);
 
+/* --- softmax and sums -------------------------------------------------------- */
+struct mm_var *mm_softmax(struct mm_ctx *c, const struct mm_var *x, int axis);
+struct mm_var *mm_log_softmax(struct mm_ctx *c, const struct mm_var *x); /* last axis */
+/* x [..., Tq, Tk]: query i sees the keys j <= i + Tk - Tq; the others get 0 */
+struct mm_var *mm_softmax_causal(struct mm_ctx *c, const struct mm_var *x);
+
+enum mm_reduction { MM_REDUCE_MEAN, MM_REDUCE_SUM };
+/* over the last naxes axes, which go; naxes = ndim gives a scalar (ndim 0) */
+struct mm_var *mm_reduce(struct mm_ctx *c, const struct mm_var *x, int naxes,
+                         enum mm_reduction reduction);
+/* x [B, T, D] -> [B, D]: mean of the rows whose mask [B, T] is not 0; 0 if none */
+struct mm_var *mm_masked_mean(struct mm_ctx *c, const struct mm_var *x, const int32_t *mask);
+
 /* --- element by element ---------------------------------------------------- */
 enum mm_act { MM_ACT_NONE, MM_ACT_GELU, MM_ACT_GELU_TANH, MM_ACT_QUICK_GELU, MM_ACT_SILU,
               MM_ACT_RELU, MM_ACT_SQUARED_RELU, MM_ACT_SIGMOID, MM_ACT_TANH, MM_ACT_EXP };
@@ -76,7 +89,7 @@ struct mm_attention_spec {
 };
 /* q [B,Tq,heads,dim], k and v [B,Tk,kv_heads,dim] -> [B,Tq,heads,dim]; B may be
  * missing (ndim 3).  bias: additive [heads|1,Tq,Tk], or [B,heads|1,Tq,Tk], or
- * NULL; no gradient goes to a bias that a batch shares. */
+ * NULL.  A query that sees no key gives zeros. */
 struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct mm_var *k,
                          const struct mm_var *v, const struct mm_var *bias,
                          const struct mm_attention_spec *s);
@@ -107,5 +120,57 @@ struct mm_var *mm_patches(struct mm_ctx *c, const struct mm_var *x, int p);
 /* the last two axes to height x width: source = floor(i * in / out) */
 struct mm_var *mm_upsample_nearest(struct mm_ctx *c, const struct mm_var *x, int64_t height,
                                    int64_t width);
+
+/* --- pictures ------------------------------------------------------------------ */
+
+struct mm_conv {
+    int stride[2], padding[2], dilation[2]; /* down, across */
+    int groups;
+};
+/* x [B, C, H, W], w [O, C/groups, kh, kw] plain, b [O] or NULL -> [B, O, H', W'].
+ * One axis less: H = kh = 1.  A third: join it with one where the kernel is 1. */
+struct mm_var *mm_conv2d(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
+                         const struct mm_var *b, const struct mm_conv *v);
+/* x [B, C, H, W], w [C, O/groups, kh, kw] -> [B, O, (H-1) stride - 2 padding +
+ * dilation (kh-1) + output_padding + 1, ..] */
+struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x,
+                                   const struct mm_var *w, const struct mm_var *b,
+                                   const struct mm_conv *v, const int *output_padding);
+
+enum mm_pool_kind { MM_POOL_AVERAGE, MM_POOL_MAX };
+struct mm_pool2d {
+    enum mm_pool_kind kind;
+    int kernel, stride, padding; /* padding <= kernel / 2 */
+    bool count_padding;          /* in the divisor of an average */
+};
+struct mm_var *mm_pool2d(struct mm_ctx *c, const struct mm_var *x, const struct mm_pool2d *p);
+
+/* --- losses: scalars (ndim 0) -------------------------------------------------- */
+
+/* logits [N, V]; target[N], negative: the row is left out, of the mean too (a
+ * mean of no rows is 0).  smoothing s: q = (1-s) onehot + s/V. */
+struct mm_var *mm_cross_entropy(struct mm_ctx *c, const struct mm_var *logits,
+                                const int32_t *target, float smoothing,
+                                enum mm_reduction reduction);
+
+/* Of x and y, equal shapes, element by element.  beta: where smooth L1 and Huber
+ * go from square to straight; unused by the others.  MM_LOSS_BCE_LOGITS: x are
+ * logits, y constant probabilities. */
+enum mm_pair_loss { MM_LOSS_MSE, MM_LOSS_L1, MM_LOSS_SMOOTH_L1, MM_LOSS_HUBER,
+                    MM_LOSS_BCE_LOGITS };
+struct mm_var *mm_pair_loss(struct mm_ctx *c, enum mm_pair_loss kind, const struct mm_var *x,
+                            const struct mm_var *y, float beta, enum mm_reduction reduction);
+
+/* mean over rows of |x - y| (not squared: NExT-GPT's alignment loss) */
+struct mm_var *mm_row_l2(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *y);
+
+/* rows of x and y [..., D] -> [...] */
+struct mm_var *mm_cosine_similarity(struct mm_ctx *c, const struct mm_var *x,
+                                    const struct mm_var *y);
+
+/* Symmetric InfoNCE (Radford 2021, fig. 3): image, text [N, D] of unit rows,
+ * pair i in row i; log_scale a scalar. */
+struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const struct mm_var *text,
+                          const struct mm_var *log_scale);
 
 #endif

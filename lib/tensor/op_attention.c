@@ -149,9 +149,92 @@ static size_t k_size(const struct attend *s)
     return s->a.nk * s->a.kv_heads * s->a.dim;
 }
 
+/* --- gradient of a bias: dB = P (dP - rowsum(P dP)) --- */
+
+struct bias_back {
+    const struct attend *s;
+    const float *q, *k, *v, *o, *dy;
+    float *db;
+};
+
+static bool sees(const struct mm_attn *a, size_t i, size_t j)
+{
+    const ptrdiff_t last = (ptrdiff_t)i + (ptrdiff_t)a->nk - (ptrdiff_t)a->nq;
+
+    return (!a->causal || (ptrdiff_t)j <= last) &&
+           (!a->window || (ptrdiff_t)j > last - (ptrdiff_t)a->window);
+}
+
+/* Row i of batch b, head h. */
+static void bias_back_row(const struct bias_back *w, size_t b, size_t h, size_t i)
+{
+    const struct mm_attn *a = &w->s->a;
+    const size_t q0 = b * q_size(w->s) + i * a->q_row + h * a->q_head;
+    const size_t k0 = b * k_size(w->s) + h / (a->heads / a->kv_heads) * a->k_head;
+    const size_t b0 = b * w->s->bias_batch + h * a->bias_head + i * a->nk;
+    const float lse = w->s->lse[(b * a->heads + h) * a->nq + i];
+    const float delta = mm_kern()->dot(w->dy + q0, w->o + q0, a->dim);
+    const ptrdiff_t last = (ptrdiff_t)i + (ptrdiff_t)a->nk - (ptrdiff_t)a->nq;
+
+    for (size_t j = 0; lse > -INFINITY && j < a->nk; j++) {
+        float score;
+
+        if (!sees(a, i, j))
+            continue;
+        score = a->scale * mm_kern()->dot(w->q + q0, w->k + k0 + j * a->k_row, a->dim) +
+                a->bias[b0 + j];
+        if (a->alibi)
+            score += a->alibi[h] * (float)((ptrdiff_t)j - last);
+        w->db[b0 + j] += expf(score - lse) *
+                         (mm_kern()->dot(w->dy + q0, w->v + k0 + j * a->v_row, a->dim) - delta);
+    }
+}
+
+/* Queries from..to-1: a row of the bias belongs to one thread. */
+static void bias_back_range(void *arg, size_t from, size_t to)
+{
+    const struct bias_back *w = arg;
+
+    for (size_t i = from; i < to; i++)
+        for (size_t b = 0; b < w->s->batch; b++)
+            for (size_t h = 0; h < w->s->a.heads; h++)
+                bias_back_row(w, b, h, i);
+}
+
+/* Gradients of q, k, v go through scratch where they are added to others, or
+ * are not wanted. */
+static float *grad_or_scratch(struct mm_ctx *c, struct mm_var *x)
+{
+    return x->needs_grad ? mm_grad_open(c, x)
+                         : mm_ctx_alloc(c, mm_tensor_count(&x->t), sizeof(float));
+}
+
 static void attend_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    (void)c; (void)n;
+    const struct attend *s = n->saved;
+    const float *q = mm_f32(n->x[0]), *k = mm_f32(n->x[1]), *v = mm_f32(n->x[2]);
+    float *dq = grad_or_scratch(c, n->x[0]), *dk = grad_or_scratch(c, n->x[1]);
+    float *dv = grad_or_scratch(c, n->x[2]), *db = mm_grad(c, n->x[3]);
+
+    if (!dq || !dk || !dv)
+        return;
+    for (size_t b = 0; b < s->batch; b++) {
+        const size_t at = b * q_size(s), kt = b * k_size(s);
+        struct mm_attn a = s->a;
+
+        a.bias = a.bias ? a.bias + b * s->bias_batch : NULL;
+        if (mm_attention_grad(dq + at, dk + kt, dv + kt, n->y->grad + at, q + at, k + kt, v + kt,
+                              mm_f32(n->y) + at, s->lse + b * a.heads * a.nq, &a, c->pool) < 0) {
+            mm_err_set(&c->err, MM_ENOMEM, "out of memory");
+            return;
+        }
+    }
+    mm_grad_close(n->x[0], n->x[0]->needs_grad ? dq : NULL);
+    mm_grad_close(n->x[1], n->x[1]->needs_grad ? dk : NULL);
+    mm_grad_close(n->x[2], n->x[2]->needs_grad ? dv : NULL);
+    if (db)
+        mm_range_run(c, s->a.nq, s->batch * s->a.heads * s->a.nk * s->a.dim, bias_back_range,
+                     &(struct bias_back){ s, q, k, v, mm_f32(n->y), n->y->grad, db });
 }
 
 struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct mm_var *k,

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "kernel/gemm.h"
 #include "tensor/range.h"
 #include "tensor/tape.h"
 
@@ -15,7 +16,7 @@ static size_t last_axis(const struct mm_tensor *t)
     return t->ndim ? (size_t)t->shape[t->ndim - 1] : 1;
 }
 
-/* Product with W of a failed allocation: the sticky error. */
+/* The sticky error of a product that could not allocate. */
 static void check(struct mm_ctx *c, int code)
 {
     if (code < 0)
@@ -50,16 +51,40 @@ static void column_sums(void *arg, size_t from, size_t to)
             s->db[i] += s->dy[r * s->width + i];
 }
 
+static void linear_back_x(struct mm_ctx *c, float *dx, const float *dy, size_t rows,
+                          const struct mm_var *w)
+{
+    struct mm_wmat *own;
+    const struct mm_wmat *m = matrix(c, w, &own);
+
+    if (m)
+        check(c, mm_wmat_mul_t(dx, dy, rows, m, c->pool));
+    mm_wmat_free(own);
+}
+
 static void linear_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    const size_t out = last_axis(&n->y->t);
+    const struct mm_var *const w = n->x[1];
+    const size_t out = last_axis(&n->y->t), in = last_axis(&n->x[0]->t);
     const size_t rows = out ? mm_tensor_count(&n->y->t) / out : 0;
-    float *db = mm_grad(c, n->x[2]);
+    float *dw = mm_grad(c, n->x[1]), *db = mm_grad(c, n->x[2]);
+    const struct mm_arena_mark mark = mm_arena_mark(c->arena);
+    float *dx;
 
     if (!rows)
         return;
+    if (dw)
+        check(c, mm_gemm(MM_TRANS, MM_NOTRANS, out, in, rows, 1, n->y->grad, out, mm_f32(n->x[0]),
+                         in, 1, dw, in, c->pool));
     if (db)
         mm_range_run(c, out, rows, column_sums, &(struct columns){ rows, out, n->y->grad, db });
+    dx = mm_grad_open(c, n->x[0]);
+    if (!dx)
+        return;
+    linear_back_x(c, dx, n->y->grad, rows, w);
+    mm_grad_close(n->x[0], dx);
+    if (dx != n->x[0]->grad)
+        mm_arena_release(c->arena, mark);
 }
 
 static struct mm_var *linear_result(struct mm_ctx *c, const struct mm_var *x,
@@ -203,4 +228,106 @@ struct mm_var *mm_embedding(struct mm_ctx *c, const struct mm_var *w, const int3
     if (saved && n)
         memcpy(saved, ids, n * sizeof(*ids));
     return y;
+}
+
+/* --- matmul ------------------------------------------------------------------------- */
+
+struct matmul {
+    enum mm_matmul_kind kind;
+    size_t batch, m, n, k;
+    size_t a_step, b_step; /* elements from one batch to the next */
+};
+
+static bool turned_a(enum mm_matmul_kind kind)
+{
+    return kind == MM_MATMUL_TN || kind == MM_MATMUL_TT;
+}
+
+static bool turned_b(enum mm_matmul_kind kind)
+{
+    return kind == MM_MATMUL_NT || kind == MM_MATMUL_TT;
+}
+
+/* da and db of one batch, added. */
+static void matmul_back_one(struct mm_ctx *c, const struct matmul *s, const float *a,
+                            const float *b, const float *dy, float *da, float *db)
+{
+    const bool ta = turned_a(s->kind), tb = turned_b(s->kind);
+    const size_t lda = ta ? s->m : s->k, ldb = tb ? s->k : s->n;
+
+    if (da && !ta) /* dA = dY op(B)^T */
+        check(c, mm_gemm(MM_NOTRANS, tb ? MM_NOTRANS : MM_TRANS, s->m, s->k, s->n, 1, dy, s->n, b,
+                         ldb, 1, da, lda, c->pool));
+    else if (da)   /* its transpose */
+        check(c, mm_gemm(tb ? MM_TRANS : MM_NOTRANS, MM_TRANS, s->k, s->m, s->n, 1, b, ldb, dy,
+                         s->n, 1, da, lda, c->pool));
+    if (db && !tb) /* dB = op(A)^T dY */
+        check(c, mm_gemm(ta ? MM_NOTRANS : MM_TRANS, MM_NOTRANS, s->k, s->n, s->m, 1, a, lda, dy,
+                         s->n, 1, db, ldb, c->pool));
+    else if (db)
+        check(c, mm_gemm(MM_TRANS, ta ? MM_TRANS : MM_NOTRANS, s->n, s->k, s->m, 1, dy, s->n, a,
+                         lda, 1, db, ldb, c->pool));
+}
+
+static void matmul_back(struct mm_ctx *c, const struct mm_node *n)
+{
+    const struct matmul *s = n->saved;
+    float *da = mm_grad(c, n->x[0]), *db = mm_grad(c, n->x[1]);
+
+    for (size_t i = 0; i < s->batch; i++)
+        matmul_back_one(c, s, mm_f32(n->x[0]) + i * s->a_step, mm_f32(n->x[1]) + i * s->b_step,
+                        n->y->grad + i * s->m * s->n, da ? da + i * s->a_step : NULL,
+                        db ? db + i * s->b_step : NULL);
+}
+
+static struct matmul matmul_shape(enum mm_matmul_kind kind, const struct mm_tensor *a,
+                                  const struct mm_tensor *b)
+{
+    const bool ta = turned_a(kind), tb = turned_b(kind);
+    struct matmul s = { .kind = kind, .batch = 1 };
+
+    assert(a->ndim >= 2 && b->ndim >= 2);
+    for (int i = 0; i < a->ndim - 2; i++)
+        s.batch *= (size_t)a->shape[i];
+    s.m = (size_t)a->shape[a->ndim - (ta ? 1 : 2)];
+    s.k = (size_t)a->shape[a->ndim - (ta ? 2 : 1)];
+    s.n = (size_t)b->shape[b->ndim - (tb ? 2 : 1)];
+    assert((size_t)b->shape[b->ndim - (tb ? 1 : 2)] == s.k);
+    s.a_step = s.m * s.k;
+    if (b->ndim > 2) {
+        assert(b->ndim == a->ndim);
+        for (int i = 0; i < a->ndim - 2; i++)
+            assert(a->shape[i] == b->shape[i]);
+        s.b_step = s.k * s.n;
+    }
+    return s;
+}
+
+struct mm_var *mm_matmul(struct mm_ctx *c, enum mm_matmul_kind kind, const struct mm_var *a,
+                         const struct mm_var *b)
+{
+    int64_t shape[MM_MAX_DIMS];
+    struct matmul s, *saved;
+    struct mm_var *y;
+
+    if (!a || !b)
+        return NULL;
+    s = matmul_shape(kind, &a->t, &b->t);
+    memcpy(shape, a->t.shape, sizeof(shape));
+    shape[a->t.ndim - 2] = (int64_t)s.m;
+    shape[a->t.ndim - 1] = (int64_t)s.n;
+    y = mm_var_new(c, a->t.ndim, shape);
+    if (!y)
+        return NULL;
+    for (size_t i = 0; i < s.batch; i++)
+        check(c, mm_gemm(turned_a(kind) ? MM_TRANS : MM_NOTRANS,
+                         turned_b(kind) ? MM_TRANS : MM_NOTRANS, s.m, s.n, s.k, 1,
+                         mm_f32(a) + i * s.a_step, turned_a(kind) ? s.m : s.k,
+                         mm_f32(b) + i * s.b_step, turned_b(kind) ? s.k : s.n, 0,
+                         mm_f32(y) + i * s.m * s.n, s.n, c->pool));
+    saved = mm_tape_push(c, y, matmul_back, (const struct mm_var *const[]){ a, b }, 2,
+                         sizeof(*saved));
+    if (saved)
+        *saved = s;
+    return c->err.code ? NULL : y;
 }

@@ -98,6 +98,24 @@ float *mm_grad(struct mm_ctx *c, struct mm_var *x)
     return x->grad;
 }
 
+float *mm_grad_open(struct mm_ctx *c, struct mm_var *x)
+{
+    float *g;
+
+    if (!x || !x->needs_grad)
+        return NULL;
+    g = mm_ctx_alloc(c, mm_tensor_count(&x->t), sizeof(float));
+    if (!x->grad)
+        x->grad = g;
+    return g;
+}
+
+void mm_grad_close(struct mm_var *x, const float *g)
+{
+    if (g && g != x->grad)
+        mm_kern()->add(x->grad, x->grad, g, mm_tensor_count(&x->t));
+}
+
 void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy)
 {
     float *g;

@@ -53,4 +53,10 @@ bool mm_tape_records(const struct mm_ctx *c, const struct mm_var *const *x, int 
  * NULL if x is NULL or needs none, or out of memory. */
 float *mm_grad(struct mm_ctx *c, struct mm_var *x);
 
+/* For a step that writes a gradient where it should add.  mm_grad_open: memory
+ * of x's size to write to, not zeroed: x->grad itself if nothing has arrived
+ * yet, else scratch; NULL as mm_grad.  mm_grad_close adds scratch to x->grad. */
+float *mm_grad_open(struct mm_ctx *c, struct mm_var *x);
+void mm_grad_close(struct mm_var *x, const float *g);
+
 #endif
