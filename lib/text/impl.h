@@ -66,7 +66,7 @@ struct mm_tok_ops {
                int32_t id, struct mm_err *e);
 
     /* decode: the text of a whole list, ids checked.  NULL: put for each id,
-     * bad bytes replaced (bad_per_byte). */
+     * bad bytes replaced. */
     int (*decode)(const struct mm_tok *t, struct mm_buf *out, const int32_t *ids, size_t n,
                   bool keep_special, struct mm_err *e);
 
@@ -92,7 +92,8 @@ struct mm_tok {
     bool add_bos, add_eos;
     bool default_parse;         /* true unless the constructor clears it */
     bool python_space;          /* lstrip/rstrip also take U+001C..001F, as str.strip does */
-    bool bad_per_byte;          /* U+FFFD per bad byte (SentencePiece), else per maximal bad part */
+    bool sentencepiece;         /* decoded as it does: U+FFFD per bad byte (else per maximal bad
+                                 * part), control symbols break byte runs, unk is shown */
     char *chat_template;        /* malloc'd or NULL */
 };
 

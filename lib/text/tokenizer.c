@@ -102,7 +102,7 @@ static int put_raw(const struct mm_tok *t, struct mm_tok_state *st, struct mm_bu
 /* SentencePiece assembles bytes between control symbols only. */
 static void break_bytes(const struct mm_tok *t, struct mm_buf *out, struct mm_buf *raw)
 {
-    if (t->bad_per_byte && raw->n > 0) {
+    if (t->sentencepiece && raw->n > 0) {
         mm_utf8_repair(out, raw->p, raw->n, true);
         mm_buf_reset(raw);
     }
@@ -127,7 +127,7 @@ int mm_tok_decode(const struct mm_tok *t, struct mm_buf *out, const int32_t *ids
             rc = put_raw(t, &st, &raw, ids[i], e);
     }
     if (rc == 0)
-        mm_utf8_repair(out, raw.p, raw.n, t->bad_per_byte);
+        mm_utf8_repair(out, raw.p, raw.n, t->sentencepiece);
     mm_buf_free(&raw);
     if (rc == 0 && out->failed)
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
@@ -226,7 +226,7 @@ int mm_tok_stream_put(struct mm_tok_stream *s, struct mm_buf *out, int32_t id, s
     } else {
         rc = put_raw(s->t, &s->st, &s->raw, id, e);
         if (rc == 0 && !mm_utf8_partial(s->raw.p, s->raw.n)) {
-            mm_utf8_repair(out, s->raw.p, s->raw.n, s->t->bad_per_byte);
+            mm_utf8_repair(out, s->raw.p, s->raw.n, s->t->sentencepiece);
             mm_buf_reset(&s->raw);
         }
     }
@@ -242,7 +242,7 @@ int mm_tok_stream_end(struct mm_tok_stream *s, struct mm_buf *out, struct mm_err
     if (!s->t->ops->put && s->shown < s->window.n)
         rc = show_window(s, out, e);
     else if (s->t->ops->put)
-        mm_utf8_repair(out, s->raw.p, s->raw.n, s->t->bad_per_byte);
+        mm_utf8_repair(out, s->raw.p, s->raw.n, s->t->sentencepiece);
     mm_buf_reset(&s->raw);
     if (rc == 0 && out->failed)
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
@@ -255,7 +255,37 @@ int mm_tok_bytes(const struct mm_tok *t, struct mm_buf *out, int32_t id)
         return MM_EDATA;
     if (mm_tok_is_special(t, id) || t->vocab.v[id].type == MM_P_UNKNOWN)
         return 0;
+    if (mm_tok_added(t, id)) {
+        mm_buf_add(out, t->vocab.v[id].s, t->vocab.v[id].n);
+        return 0;
+    }
     return t->ops->bytes(t, out, id);
+}
+
+int mm_tok_add(struct mm_tok *t, const char *piece, unsigned flags, int32_t *id, struct mm_err *e)
+{
+    const size_t n = strlen(piece);
+    const int32_t known = mm_vocab_find(&t->vocab, piece, n);
+    const struct mm_added a = {
+        .id = known >= 0 ? known : (int32_t)t->vocab.n,
+        .special = (flags & MM_TOK_ADD_SPECIAL) != 0,
+        .lstrip = (flags & MM_TOK_ADD_STRIP) != 0,
+        .rstrip = (flags & MM_TOK_ADD_STRIP) != 0
+    };
+
+    if (n == 0)
+        return mm_err_set(e, MM_EDATA, "added token is empty");
+    const int rc = mm_tok_add_at(t, &a, piece, n, e);
+    if (rc < 0)
+        return rc;
+    *id = a.id;
+    return t->ops->ready ? t->ops->ready(t, e) : mm_tok_make_trie(t, e);
+}
+
+void mm_tok_set_marks(struct mm_tok *t, bool add_bos, bool add_eos)
+{
+    t->add_bos = add_bos;
+    t->add_eos = add_eos;
 }
 
 const char *mm_tok_piece(const struct mm_tok *t, int32_t id)
@@ -272,7 +302,9 @@ bool mm_tok_is_special(const struct mm_tok *t, int32_t id)
 {
     const struct mm_added *const a = mm_tok_added(t, id);
 
-    return a ? a->special : in_vocab(t, id) && t->vocab.v[id].type == MM_P_CONTROL;
+    if (!in_vocab(t, id) || (t->sentencepiece && t->vocab.v[id].type == MM_P_UNKNOWN))
+        return false;
+    return a ? a->special : t->vocab.v[id].type == MM_P_CONTROL;
 }
 
 size_t mm_tok_size(const struct mm_tok *t)

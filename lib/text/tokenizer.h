@@ -30,6 +30,21 @@ MM_MUST_CHECK int mm_ids_add(struct mm_ids *ids, int32_t id); /* MM_ENOMEM */
 MM_MUST_CHECK int mm_tok_open(struct mm_tok **t, const char *path, struct mm_err *e);
 void mm_tok_free(struct mm_tok *t); /* takes NULL */
 
+enum mm_tok_add_flags {
+    MM_TOK_ADD_SPECIAL = 1, /* left out of decoded text, parsed only with MM_TOK_PARSE */
+    MM_TOK_ADD_STRIP = 2    /* white space on both sides belongs to it (transformers < 4.34) */
+};
+
+/* mm_tok_add: one more token, cut out of the text before all else; its id is
+ * the next free one, or that of a piece spelled so.  MM_EDATA, MM_ENOMEM. */
+MM_MUST_CHECK int mm_tok_add(struct mm_tok *t, const char *piece, unsigned flags, int32_t *id,
+                             struct mm_err *e);
+
+/* mm_tok_set_marks: what MM_TOK_SPECIAL adds, where the checkpoint does not
+ * say it or says it wrong (a bare tokenizer.model: BOS if it has one, else
+ * EOS).  Ignored by a tokenizer.json, whose post-processor decides. */
+void mm_tok_set_marks(struct mm_tok *t, bool add_bos, bool add_eos);
+
 enum mm_tok_flags {
     MM_TOK_PARSE = 1,   /* spellings of special tokens in the text become those tokens */
     MM_TOK_SPECIAL = 2  /* add BOS/EOS as the tokenizer does by itself */
