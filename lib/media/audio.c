@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <sndfile.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,9 +74,14 @@ static sf_count_t on_write(const void *p, sf_count_t count, void *user)
     return count;
 }
 
+static sf_count_t on_tell(void *user)
+{
+    return (sf_count_t)((const struct memory *)user)->at;
+}
+
 static SF_VIRTUAL_IO memory_io(void)
 {
-    return (SF_VIRTUAL_IO){ on_length, on_seek, on_read, on_write, NULL };
+    return (SF_VIRTUAL_IO){ on_length, on_seek, on_read, on_write, on_tell };
 }
 
 /* Interleaved blocks into planar samples; the number of frames that came. */
@@ -126,6 +132,7 @@ static int read_sound(struct mm_audio *a, SNDFILE *f, const SF_INFO *info, const
 static int check_wav(const unsigned char *p, size_t n, const char *what, struct mm_err *e)
 {
     size_t at = 12;
+    bool sound = false;
 
     if (n < 12 || memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WAVE", 4) != 0)
         return 0;
@@ -133,13 +140,16 @@ static int check_wav(const unsigned char *p, size_t n, const char *what, struct 
         const size_t size = mm_get_u32(p + at + 4);
         /* 0 and -1 are what a recorder that could not seek back leaves */
         const bool open_end = size == 0 || size >= 0x7fffffff;
-        if (memcmp(p + at, "data", 4) == 0 && open_end)
+        sound = sound || memcmp(p + at, "data", 4) == 0;
+        if (sound && open_end)
             return 0;
         if (size > n - at - 8)
             return mm_err_set(e, MM_EDATA, "%s: truncated: chunk at byte %zu has %zu of %zu bytes",
                               what, at, n - at - 8, size);
         at += 8 + size + (size & 1);
     }
+    if (!sound)
+        return mm_err_set(e, MM_EDATA, "%s: truncated: no data chunk in %zu bytes", what, n);
     return 0;
 }
 

@@ -216,8 +216,11 @@ int mm_image_canvas(struct mm_image *dst, const struct mm_image *src, int w, int
         return mm_err_set(e, MM_EBUG, "canvas for a picture of mode %d", (int)src->mode);
     if ((rc = mm_image_new(dst, MM_IMG_RGB, w, h, 0, e)) != 0)
         return rc;
-    for (size_t i = 0, n = (size_t)w * (size_t)h; i < n; i++)
-        memcpy(dst->px + 3 * i, colour, 3);
+    const size_t row = row_bytes(dst);
+    for (size_t i = 0; i < row; i++)
+        dst->px[i] = colour[i % 3];
+    for (int r = 1; r < h; r++)
+        memcpy(dst->px + (size_t)r * row, dst->px, row);
     paste(dst, src, x, y);
     return 0;
 }

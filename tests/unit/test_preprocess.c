@@ -1,0 +1,345 @@
+/* From a picture to normalised pixels, step by step, with the settings each
+ * checkpoint ships.
+ */
+#include "imgolden.h"
+
+#include "media/preconf.h"
+
+typedef int from_fn(struct mm_preprocess *, const json_t *, struct mm_err *);
+
+static void settings(struct mm_preprocess *p, const struct golden *g, const char *file,
+                     from_fn *from)
+{
+    char path[512];
+    struct mm_err e = { 0 };
+    json_t *config;
+
+    ok(mm_json_file(&config, golden_path(path, sizeof(path), g, file), &e), &e);
+    ok(from(p, config, &e), &e);
+    json_decref(config);
+}
+
+static void check_step(const struct golden *g, const char *file, const char *step,
+                       const struct mm_image *im)
+{
+    char name[100];
+    struct mm_err e = { 0 };
+    struct mm_image rgb;
+
+    ok(mm_image_crop(&rgb, im, 0, 0, im->w, im->h, &e), &e);
+    ok(mm_image_rgb(&rgb, &e), &e);
+    golden_image(g, golden_stage(name, sizeof(name), file, step), &rgb);
+    mm_image_free(&rgb);
+}
+
+/* All of mm_preprocess_run against the last stage; ndim 4 with the tiles' axis. */
+static void check_run(const struct golden *g, const char *file, const char *step,
+                      const struct mm_image *im, const struct mm_preprocess *p, int ndim)
+{
+    char name[100];
+    struct mm_err e = { 0 };
+    struct mm_pixels out;
+
+    ok(mm_preprocess_run(&out, im, p, &e), &e);
+    const int64_t shape[4] = { out.tiles, 3, out.size_h, out.size_w };
+    golden_floats(g, golden_stage(name, sizeof(name), file, step), out.px, shape + 4 - ndim, ndim);
+    assert_int_equal(out.orig_w, im->w);
+    mm_pixels_free(&out);
+}
+
+/* The stage before mean and std: HWC of transformers, CHW of torchvision. */
+static void check_rescaled(const struct golden *g, const char *file, const struct mm_image *im,
+                           const struct mm_preprocess *settings)
+{
+    struct mm_preprocess p = *settings;
+    struct mm_err e = { 0 };
+    struct mm_pixels out;
+    char name[100];
+
+    p.do_normalise = false;
+    if (p.torchvision) {
+        check_run(g, file, "tensor", im, &p, 3);
+        return;
+    }
+    ok(mm_preprocess_run(&out, im, &p, &e), &e);
+    const size_t n = (size_t)out.size_h * (size_t)out.size_w;
+    float *hwc = malloc(3 * n * sizeof(*hwc));
+    for (size_t i = 0; i < 3 * n; i++)
+        hwc[i] = out.px[i % 3 * n + i / 3];
+    const int64_t shape[3] = { out.size_h, out.size_w, 3 };
+    golden_floats(g, golden_stage(name, sizeof(name), file, "rescaled"), hwc, shape, 3);
+    free(hwc);
+    mm_pixels_free(&out);
+}
+
+/* Shorter side, centre crop, scale, normalise: the same steps in three dialects. */
+static void pipe_file(const struct golden *g, const char *file, const struct mm_preprocess *p,
+                      int ndim)
+{
+    const int side = p->crop ? p->crop : p->size;
+    struct mm_err e = { 0 };
+    struct mm_image im, rgb, resized, cropped;
+
+    golden_picture(&im, g, file);
+    check_step(g, file, "rgb", &im);
+    ok(mm_image_crop(&rgb, &im, 0, 0, im.w, im.h, &e), &e);
+    if (!p->rgb_last)
+        ok(mm_image_rgb(&rgb, &e), &e);
+    ok(mm_preprocess_resize(&resized, &rgb, p, &e), &e);
+    check_step(g, file, "resized", &resized);
+    ok(mm_preprocess_crop(&cropped, &resized, side, side, p->torchvision, &e), &e);
+    check_step(g, file, "cropped", &cropped);
+    if (p->rgb_last)
+        check_step(g, file, "rgb2", &cropped);
+    check_rescaled(g, file, &im, p);
+    check_run(g, file, "pixel_values", &im, p, ndim);
+    mm_image_free(&im);
+    mm_image_free(&rgb);
+    mm_image_free(&resized);
+    mm_image_free(&cropped);
+}
+
+static const char *file_at(const struct golden *g, size_t i)
+{
+    const json_t *f = json_array_get(golden_config(g, "files"), i);
+
+    return json_string_value(json_is_object(f) ? json_object_get(f, "file") : f);
+}
+
+static void hf_case(const struct golden *g)
+{
+    struct mm_preprocess p;
+
+    settings(&p, g, "model/preprocessor_config.json", mm_preprocess_from_hf);
+    for (size_t i = 0; file_at(g, i); i++)
+        pipe_file(g, file_at(g, i), &p, 4);
+}
+
+static void torchvision_case(const struct golden *g)
+{
+    const bool timm = strcmp(json_string_value(golden_config(g, "pipeline")), "timm") == 0;
+    struct mm_preprocess p;
+
+    if (timm)
+        settings(&p, g, "model/config.json", mm_preprocess_from_timm);
+    else
+        settings(&p, g, "model/open_clip_config.json", mm_preprocess_from_open_clip);
+    for (size_t i = 0; file_at(g, i); i++)
+        pipe_file(g, file_at(g, i), &p, 3);
+}
+
+static void pad_case(const struct golden *g)
+{
+    struct mm_preprocess p;
+    struct mm_err e = { 0 };
+    json_t *pad = json_pack("{s:s}", "image_aspect_ratio", "pad");
+
+    settings(&p, g, "model/preprocessor_config.json", mm_preprocess_from_hf);
+    ok(mm_preprocess_from_llava(&p, pad, &e), &e);
+    json_decref(pad);
+    for (size_t i = 0; file_at(g, i); i++) {
+        struct mm_image im, square, resized;
+        const char *file = file_at(g, i);
+
+        golden_picture(&im, g, file);
+        check_step(g, file, "rgb", &im);
+        ok(mm_preprocess_square(&square, &im, &p, &e), &e);
+        check_step(g, file, "square", &square);
+        ok(mm_preprocess_resize(&resized, &square, &p, &e), &e);
+        check_step(g, file, "resized", &resized);
+        check_run(g, file, "pixel_values", &im, &p, 4);
+        mm_image_free(&im);
+        mm_image_free(&square);
+        mm_image_free(&resized);
+    }
+}
+
+static void pair_is(const struct golden *g, const char *file, const char *step, int a, int b)
+{
+    char name[100];
+    const struct mm_tensor *t = golden_tensor(g, golden_stage(name, sizeof(name), file, step));
+    const bool wide = t->dtype == MM_I64;
+
+    assert_true(wide || t->dtype == MM_I32);
+    assert_int_equal(mm_tensor_count(t), 2);
+    assert_int_equal(wide ? ((const int64_t *)t->data)[0] : ((const int32_t *)t->data)[0], a);
+    assert_int_equal(wide ? ((const int64_t *)t->data)[1] : ((const int32_t *)t->data)[1], b);
+}
+
+static void anyres_file(const struct golden *g, const char *file, bool hf,
+                        const struct mm_preprocess *settings)
+{
+    struct mm_preprocess p = *settings;
+    struct mm_err e = { 0 };
+    struct mm_image im, canvas, base;
+    int w, h;
+
+    golden_picture(&im, g, file);
+    check_step(g, file, "rgb", &im);
+    mm_anyres_size(&w, &h, &p, mm_anyres_best(&p, im.w, im.h));
+    pair_is(g, file, "best", w, h);
+    ok(mm_anyres_canvas(&canvas, &im, w, h, p.filter, &e), &e);
+    check_step(g, file, "canvas", &canvas);
+    ok(mm_image_resize(&base, &im, p.size, p.size, p.filter, &e), &e);
+    check_step(g, file, "base", &base);
+    check_run(g, file, "pixel_values", &im, &p, 4);
+    if (hf) {
+        p.pin_hw = true;
+        check_run(g, file, "hf.pixel_values", &im, &p, 4);
+        pair_is(g, file, "hf.image_sizes", im.h, im.w);
+    }
+    mm_image_free(&im);
+    mm_image_free(&canvas);
+    mm_image_free(&base);
+}
+
+/* expected.json: the choice for many sizes, with the published list. */
+static void best_sizes(const struct golden *g)
+{
+    char path[512];
+    struct mm_preprocess p;
+    struct mm_err e = { 0 };
+    json_t *want, *row;
+    size_t i;
+    json_t *config = json_pack("{s:s,s:s}", "image_aspect_ratio", "anyres", "image_grid_pinpoints",
+                               "[(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)]");
+
+    mm_preprocess_clip(&p, 336);
+    ok(mm_preprocess_from_llava(&p, config, &e), &e);
+    ok(mm_json_file(&want, golden_path(path, sizeof(path), g, "expected.json"), &e), &e);
+    json_array_foreach(json_object_get(want, "best_resolution"), i, row) {
+        int size[2], original[2], hf[2], w, h;
+        assert_int_equal(json_unpack(row, "{s:[ii],s:[ii],s:[ii]}", "size", &size[0], &size[1],
+                                     "original", &original[0], &original[1], "hf", &hf[0], &hf[1]),
+                         0);
+        p.pin_hw = false;
+        mm_anyres_size(&w, &h, &p, mm_anyres_best(&p, size[0], size[1]));
+        assert_int_equal(w, original[0]);
+        assert_int_equal(h, original[1]);
+        p.pin_hw = true;
+        mm_anyres_size(&w, &h, &p, mm_anyres_best(&p, size[0], size[1]));
+        assert_int_equal(w, hf[0]);
+        assert_int_equal(h, hf[1]);
+    }
+    assert_true(i > 0);
+    json_decref(want);
+    json_decref(config);
+}
+
+static void anyres_case(const struct golden *g)
+{
+    struct mm_preprocess p;
+    struct mm_err e = { 0 };
+    json_t *config = json_pack("{s:s,s:O}", "image_aspect_ratio", "anyres", "image_grid_pinpoints",
+                               golden_config(g, "image_grid_pinpoints"));
+
+    settings(&p, g, "model/preprocessor_config.json", mm_preprocess_from_hf);
+    ok(mm_preprocess_from_llava(&p, config, &e), &e);
+    json_decref(config);
+    for (size_t i = 0; file_at(g, i); i++)
+        anyres_file(g, file_at(g, i),
+                    json_is_true(json_object_get(json_array_get(golden_config(g, "files"), i),
+                                                 "hf")), &p);
+    best_sizes(g);
+}
+
+static void crop_case(const struct golden *g)
+{
+    size_t i;
+    json_t *op;
+
+    json_array_foreach(golden_config(g, "ops"), i, op) {
+        const char *kind = json_string_value(json_object_get(op, "op"));
+        const char *name = json_string_value(json_object_get(op, "name"));
+        const json_t *size = json_object_get(op, "size");
+        const int h = (int)json_integer_value(json_array_get(size, 0));
+        const int w = (int)json_integer_value(json_array_get(size, 1));
+        struct mm_preprocess p;
+        struct mm_err e = { 0 };
+        struct mm_image im, out;
+
+        mm_preprocess_clip(&p, 224);
+        golden_picture(&im, g, json_string_value(json_object_get(op, "file")));
+        ok(mm_image_rgb(&im, &e), &e);
+        if (strcmp(kind, "expand2square") == 0)
+            ok(mm_preprocess_square(&out, &im, &p, &e), &e);
+        else
+            ok(mm_preprocess_crop(&out, &im, w, h, strcmp(kind, "tv_center_crop") == 0, &e), &e);
+        golden_image(g, name, &out);
+        mm_image_free(&im);
+        mm_image_free(&out);
+    }
+}
+
+#define GOLDEN_TEST(name, kind, fn) \
+    static void name(void **state) \
+    { \
+        (void)state; \
+        golden_each(kind, fn); \
+    }
+
+GOLDEN_TEST(test_hf, "pipe-hf", hf_case)
+GOLDEN_TEST(test_torchvision, "pipe-torchvision", torchvision_case)
+GOLDEN_TEST(test_pad, "pipe-llava-pad", pad_case)
+GOLDEN_TEST(test_anyres, "anyres", anyres_case)
+GOLDEN_TEST(test_crop, "crop-pad", crop_case)
+
+/* Whole pipelines on odd settings: shapes and refusals. */
+static void test_shapes(void **state)
+{
+    struct mm_preprocess p;
+    struct mm_err e = { 0 };
+    struct mm_image im;
+    struct mm_pixels out;
+
+    (void)state;
+    ok(mm_image_new(&im, MM_IMG_L, 30, 10, 0, &e), &e);
+    memset(im.px, 255, 300);
+    mm_preprocess_clip(&p, 6);
+    p.do_crop = false;
+    ok(mm_preprocess_run(&out, &im, &p, &e), &e);
+    assert_int_equal(out.size_h, 6);
+    assert_int_equal(out.size_w, 18);
+    assert_true(fabsf(out.px[0] - (1 - p.mean[0]) / p.std[0]) < 1e-6f);
+    mm_pixels_free(&out);
+    p.aspect = MM_ASPECT_SQUEEZE;
+    ok(mm_preprocess_run(&out, &im, &p, &e), &e);
+    assert_int_equal(out.size_w, 6);
+    mm_pixels_free(&out);
+    p.aspect = MM_ASPECT_ANYRES;
+    assert_int_equal(mm_preprocess_run(&out, &im, &p, &e), MM_EDATA);
+    mm_err_clear(&e);
+    p.npin = 1;
+    p.pin[0][0] = 7;
+    p.pin[0][1] = 12;
+    assert_int_equal(mm_preprocess_run(&out, &im, &p, &e), MM_EDATA);
+    assert_non_null(strstr(e.msg, "7 x 12"));
+    assert_null(out.px);
+    mm_image_free(&im);
+}
+
+/* A picture one pixel high would become some billion pixels wide. */
+static void test_endless(void **state)
+{
+    struct mm_preprocess p;
+    struct mm_err e = { 0 };
+    struct mm_image im;
+    struct mm_pixels out;
+
+    (void)state;
+    ok(mm_image_new(&im, MM_IMG_RGB, 1 << 24, 1, 0, &e), &e);
+    mm_preprocess_clip(&p, 336);
+    assert_int_equal(mm_preprocess_run(&out, &im, &p, &e), MM_EDATA);
+    mm_image_free(&im);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hf),     cmocka_unit_test(test_torchvision),
+        cmocka_unit_test(test_pad),    cmocka_unit_test(test_anyres),
+        cmocka_unit_test(test_crop),   cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_endless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
