@@ -12,7 +12,12 @@
 #include "base/rng.h"
 #include "weights/ckpt_impl.h"
 #include "weights/layout.h"
+#include "weights/npy.h"
 #include "weights/safetensors.h"
+#include "weights/torch.h"
+#include "weights/torch_legacy.h"
+#include "weights/torch_tar.h"
+#include "weights/zip.h"
 
 #ifndef MM_PREFIX
 #define MM_PREFIX "/usr/local"
@@ -77,6 +82,19 @@ static int add_safetensors(struct mm_ckpt *ck, const unsigned char *data, size_t
     return 0;
 }
 
+static int add_zip(struct mm_ckpt *ck, const unsigned char *data, size_t size, const char *file,
+                   struct mm_err *e)
+{
+    struct mm_zip *z;
+    int rc = mm_zip_open(&z, data, size, e);
+
+    if (rc < 0)
+        return rc;
+    rc = mm_npz_is(z) ? mm_npz_read(&ck->en, z, file, e) : mm_torch_read(&ck->en, z, file, e);
+    mm_zip_close(z);
+    return rc;
+}
+
 int mm_ckpt_add_bytes(struct mm_ckpt *ck, const unsigned char *data, size_t size,
                       const char *file, struct mm_err *e)
 {
@@ -84,8 +102,16 @@ int mm_ckpt_add_bytes(struct mm_ckpt *ck, const unsigned char *data, size_t size
 
     if (what)
         return mm_err_set(e, MM_EDATA, "%s", what);
+    if (begins(data, size, "PK\x03\x04") || begins(data, size, "PK\x05\x06"))
+        return add_zip(ck, data, size, file, e);
     if (begins(data, size, "GGUF"))
         return add_gguf(ck, data, size, file, e);
+    if (begins(data, size, "\x93NUMPY"))
+        return mm_npy_read(&ck->en, "", data, size, file, e);
+    if (mm_torch_legacy_is(data, size))
+        return mm_torch_legacy_read(&ck->en, data, size, file, e);
+    if (mm_torch_tar_is(data, size))
+        return mm_torch_tar_read(&ck->en, data, size, file, e);
     /* No magic: what has a plausible header length is safetensors; the reader
      * says what is wrong with it. */
     if (size >= 8 && (mm_get_u64(data) <= 100000000u || (size > 8 && data[8] == '{')))
