@@ -168,8 +168,9 @@ struct mm_var *mm_row_l2(struct mm_ctx *c, const struct mm_var *x, const struct 
 struct mm_var *mm_cosine_similarity(struct mm_ctx *c, const struct mm_var *x,
                                     const struct mm_var *y);
 
-/* Symmetric InfoNCE (Radford 2021, fig. 3): image, text [N, D] of unit rows,
- * pair i in row i; log_scale a scalar. */
+/* Symmetric InfoNCE (Radford 2021, fig. 3): image, text [N, D], whose rows are
+ * first brought to length 1; row i of one belongs to row i of the other;
+ * log_scale a scalar. */
 struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const struct mm_var *text,
                           const struct mm_var *log_scale);
 

@@ -307,6 +307,8 @@ struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const st
         return NULL;
     for (int32_t i = 0; i < image->t.shape[0]; i++)
         own[i] = i;
+    image = mm_l2_normalize(c, image, 1e-12f);
+    text = mm_l2_normalize(c, text, 1e-12f);
     logits = mm_mul(c, mm_matmul(c, MM_MATMUL_NT, image, text),
                     mm_activate(c, log_scale, MM_ACT_EXP));
     rows = mm_cross_entropy(c, logits, own, 0, MM_REDUCE_MEAN);
