@@ -8,6 +8,5 @@
 void mm_qrow_init_c(struct mm_kern *k);
 void mm_qrow_init_avx2(struct mm_kern *k);
 void mm_qrow_init_avx512(struct mm_kern *k);
-void mm_qrow_init_vnni(struct mm_kern *k);
 
 #endif

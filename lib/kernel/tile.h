@@ -7,6 +7,5 @@
 void mm_tile_init_c(struct mm_kern *k);
 void mm_tile_init_avx2(struct mm_kern *k);
 void mm_tile_init_avx512(struct mm_kern *k);
-void mm_tile_init_vnni(struct mm_kern *k);
 
 #endif

@@ -1,0 +1,233 @@
+/* tile_avx512.c: panels and micro-kernels, AVX-512 with VNNI.
+ *
+ * A micro-kernel keeps mr x 32 sums in registers: 24 vectors of f32 for 12
+ * rows; 12 of integers and 12 of f32 for 6 rows of int8.
+ */
+#include "kernel/tile.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { VNR = MM_NR / 16 }; /* vectors across a panel */
+
+/* 16 x 16 words in place: v[i] lane j becomes v[j] lane i. */
+INLINE void transpose16(__m512i v[16])
+{
+    __m512i t[16];
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+/* Words 0..15 under mask of rows (missing ones zero), transposed. */
+INLINE void load16(__m512i v[16], const char *x, size_t ld, int rows, __mmask16 mask)
+{
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++)
+        v[r] = r < rows ? _mm512_maskz_loadu_epi32(mask, x + 4 * (size_t)r * ld)
+                        : _mm512_setzero_si512();
+    transpose16(v);
+}
+
+INLINE __mmask16 tail_mask(size_t n)
+{
+    return n < 16 ? (__mmask16)((1u << n) - 1) : 0xffff;
+}
+
+static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
+{
+    const __mmask16 store = tail_mask((size_t)mr);
+    uint32_t *to = a;
+
+    for (size_t i = 0; i < n; i += 16) {
+        __m512i v[16];
+        load16(v, (const char *)x + 4 * i, ld, mr, tail_mask(n - i));
+        for (size_t c = 0; c < 16 && i + c < n; c++)
+            _mm512_mask_storeu_epi32(to + (i + c) * (size_t)mr, store, v[c]);
+    }
+}
+
+static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
+{
+    uint32_t *to = b;
+
+    for (size_t i = 0; i < n; i += 16)
+        for (int h = 0; h < VNR; h++) {
+            __m512i v[16];
+            load16(v, (const char *)w + 4 * (i + 16 * (size_t)h * ld), ld, nr - 16 * h,
+                   tail_mask(n - i));
+            for (size_t c = 0; c < 16 && i + c < n; c++)
+                _mm512_storeu_si512(to + (i + c) * MM_NR + 16 * h, v[c]);
+        }
+}
+
+static void comp(int32_t *c, const int8_t *q, size_t k, size_t sub)
+{
+    const __m512i half = _mm512_set1_epi8((char)128);
+
+    for (size_t i = 0; i < k; i += sub, c += MM_NR) {
+        __m512i s[VNR] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+        for (size_t j = 0; j < sub / 4; j++, q += 4 * MM_NR)
+            for (int v = 0; v < VNR; v++)
+                s[v] = _mm512_dpbusd_epi32(s[v], half, _mm512_loadu_si512(q + 64 * v));
+        for (int v = 0; v < VNR; v++)
+            _mm512_storeu_si512(c + 16 * v, _mm512_sub_epi32(_mm512_setzero_si512(), s[v]));
+    }
+}
+
+INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, size_t k,
+                       const int mr)
+{
+    __m512 s[MM_MR][VNR];
+
+#pragma GCC unroll 12
+    for (int r = 0; r < mr; r++)
+        s[r][0] = s[r][1] = _mm512_setzero_ps();
+    for (; k; k--, a += mr, b += MM_NR) {
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+#pragma GCC unroll 12
+        for (int r = 0; r < mr; r++) {
+            const __m512 x = _mm512_set1_ps(a[r]);
+            s[r][0] = _mm512_fmadd_ps(x, b0, s[r][0]);
+            s[r][1] = _mm512_fmadd_ps(x, b1, s[r][1]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < mr; r++, c += ldc) {
+        _mm512_storeu_ps(c, _mm512_add_ps(_mm512_loadu_ps(c), s[r][0]));
+        _mm512_storeu_ps(c + 16, _mm512_add_ps(_mm512_loadu_ps(c + 16), s[r][1]));
+    }
+}
+
+static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
+{
+    switch (mr) {
+    case 1: mul_f32_mr(c, ldc, a, b, k, 1); break;
+    case 2: mul_f32_mr(c, ldc, a, b, k, 2); break;
+    case 3: mul_f32_mr(c, ldc, a, b, k, 3); break;
+    case 4: mul_f32_mr(c, ldc, a, b, k, 4); break;
+    case 5: mul_f32_mr(c, ldc, a, b, k, 5); break;
+    case 6: mul_f32_mr(c, ldc, a, b, k, 6); break;
+    case 7: mul_f32_mr(c, ldc, a, b, k, 7); break;
+    case 8: mul_f32_mr(c, ldc, a, b, k, 8); break;
+    case 9: mul_f32_mr(c, ldc, a, b, k, 9); break;
+    case 10: mul_f32_mr(c, ldc, a, b, k, 10); break;
+    case 11: mul_f32_mr(c, ldc, a, b, k, 11); break;
+    default: mul_f32_mr(c, ldc, a, b, k, 12); break;
+    }
+}
+
+INLINE __m512i word(const uint8_t *p)
+{
+    int32_t w;
+    memcpy(&w, p, sizeof(w));
+    return _mm512_set1_epi32(w);
+}
+
+/* The signed codes are the second operand of vpdpbusd, so A is unsigned: the
+ * 128 too much is undone by starting from comp. */
+INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a,
+                      const struct mm_q8_panel *b, size_t k, const int mr, const size_t sub,
+                      const int min)
+{
+    const uint8_t *aq = a->q;
+    const int8_t *bq = b->q;
+    __m512 s[MM_MR8][VNR];
+
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++)
+        s[r][0] = s[r][1] = _mm512_setzero_ps();
+    for (size_t t = 0; t < k / sub; t++) {
+        const float *ad = a->d + t * sub / MM_QBLOCK * (size_t)mr;
+        const float *as = (sub == 32 ? a->s32 : a->s16) + t * (size_t)mr;
+        __m512i n[MM_MR8][VNR];
+#pragma GCC unroll 6
+        for (int r = 0; r < mr; r++) {
+            n[r][0] = _mm512_loadu_si512(b->comp + t * MM_NR);
+            n[r][1] = _mm512_loadu_si512(b->comp + t * MM_NR + 16);
+        }
+#pragma GCC unroll 8
+        for (size_t i = 0; i < sub / 4; i++, aq += 4 * mr, bq += 4 * MM_NR) {
+            const __m512i b0 = _mm512_loadu_si512(bq), b1 = _mm512_loadu_si512(bq + 64);
+#pragma GCC unroll 6
+            for (int r = 0; r < mr; r++) {
+                const __m512i x = word(aq + 4 * r);
+                n[r][0] = _mm512_dpbusd_epi32(n[r][0], x, b0);
+                n[r][1] = _mm512_dpbusd_epi32(n[r][1], x, b1);
+            }
+        }
+#pragma GCC unroll 6
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+            for (int v = 0; v < VNR; v++) {
+                const __m512 d = _mm512_mul_ps(_mm512_set1_ps(ad[r]),
+                                               _mm512_loadu_ps(b->d + t * MM_NR + 16 * v));
+                s[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(n[r][v]), d, s[r][v]);
+                if (min)
+                    s[r][v] = _mm512_fmadd_ps(_mm512_set1_ps(as[r]),
+                                              _mm512_loadu_ps(b->m + t * MM_NR + 16 * v), s[r][v]);
+            }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++, c += ldc) {
+        _mm512_storeu_ps(c, _mm512_add_ps(_mm512_loadu_ps(c), s[r][0]));
+        _mm512_storeu_ps(c + 16, _mm512_add_ps(_mm512_loadu_ps(c + 16), s[r][1]));
+    }
+}
+
+#define MUL_Q8(name, sub, min)                                                              \
+    static void name(float *c, size_t ldc, const struct mm_q8_rows *a,                      \
+                     const struct mm_q8_panel *b, size_t k, int mr)                         \
+    {                                                                                       \
+        switch (mr) {                                                                       \
+        case 1: mul_q8_mr(c, ldc, a, b, k, 1, sub, min); break;                             \
+        case 2: mul_q8_mr(c, ldc, a, b, k, 2, sub, min); break;                             \
+        case 3: mul_q8_mr(c, ldc, a, b, k, 3, sub, min); break;                             \
+        case 4: mul_q8_mr(c, ldc, a, b, k, 4, sub, min); break;                             \
+        case 5: mul_q8_mr(c, ldc, a, b, k, 5, sub, min); break;                             \
+        default: mul_q8_mr(c, ldc, a, b, k, 6, sub, min); break;                            \
+        }                                                                                   \
+    }
+MUL_Q8(mul_q8_32, 32, 0)
+MUL_Q8(mul_q8_32m, 32, 1)
+MUL_Q8(mul_q8_16, 16, 0)
+MUL_Q8(mul_q8_16m, 16, 1)
+
+void mm_tile_init_avx512(struct mm_kern *k)
+{
+    k->pack_a = pack_a;
+    k->pack_b = pack_b;
+    k->comp = comp;
+    k->mul_f32 = mul_f32;
+    k->mul_q8[0][0] = mul_q8_32;
+    k->mul_q8[0][1] = mul_q8_32m;
+    k->mul_q8[1][0] = mul_q8_16;
+    k->mul_q8[1][1] = mul_q8_16m;
+    k->int8_mul = true;
+}
