@@ -67,7 +67,7 @@ static bool find_tower(struct source *s)
 
 static const struct mm_tensor *stored(const struct source *s, const char *name)
 {
-    char full[256];
+    char full[sizeof(s->prefix) + 192];
 
     snprintf(full, sizeof(full), "%s%s", s->prefix, name);
     const struct mm_ckpt_entry *en = mm_ckpt_lookup(s->ck, full);

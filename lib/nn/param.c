@@ -159,6 +159,47 @@ struct mm_var *mm_param_f32(struct mm_params *p, const struct mm_tensor *t, cons
     return &q->var;
 }
 
+/* data[in][out] turned round in place of a copy of the same size */
+static bool transpose(struct param *q, const struct mm_tensor *t)
+{
+    const size_t in = (size_t)t->shape[0], out = (size_t)t->shape[1];
+    float *turned = malloc((in * out + 1) * sizeof(*turned));
+
+    if (!turned)
+        return false;
+    for (size_t i = 0; i < in; i++)
+        for (size_t o = 0; o < out; o++)
+            turned[o * in + i] = q->data[i * out + o];
+    free(q->data);
+    q->data = turned;
+    q->var.t.shape[0] = t->shape[1];
+    q->var.t.shape[1] = t->shape[0];
+    q->var.t.data = turned;
+    q->src = q->var.t;
+    return mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL) == 0;
+}
+
+struct mm_var *mm_param_transposed(struct mm_params *p, const struct mm_tensor *t, const char *fmt,
+                                   ...)
+{
+    struct param *q;
+    va_list ap;
+
+    if (!t)
+        return NULL;
+    assert(t->ndim == 2);
+    va_start(ap, fmt);
+    q = add(p, t, fmt, ap);
+    va_end(ap);
+    if (!q)
+        return NULL;
+    if (!widen(q) || !transpose(q, t)) {
+        p->failed = true;
+        return NULL;
+    }
+    return &q->var;
+}
+
 bool mm_params_failed(const struct mm_params *p)
 {
     return p->failed;
