@@ -29,10 +29,12 @@ static void widen_integers(struct mm_buf *b, const char *s, size_t n)
             mm_buf_char(b, s[i++]);
             continue;
         }
-        while (j < n && (isalnum((unsigned char)s[j]) || strchr(".+-", s[j]) != NULL) && s[j] != 0)
-            j++;
+        bool digits = true;
+
+        for (; j < n && (isalnum((unsigned char)s[j]) || strchr(".+-", s[j]) != NULL) && s[j]; j++)
+            digits = digits && isdigit((unsigned char)s[j]);
         mm_buf_add(b, s + i, j - i);
-        if (j - i >= 19 && strspn(s + i, "0123456789") >= j - i)
+        if (j - i >= 19 && digits)
             mm_buf_str(b, ".0");
         i = j;
     }
