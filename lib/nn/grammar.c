@@ -229,7 +229,8 @@ int mm_gram_class(uint32_t *sym, struct mm_gram *g, const struct mm_range *r, si
     int rc = copy && norm ? 0 : no_memory(e);
 
     if (rc == 0) {
-        memcpy(copy, r, n * sizeof(*copy));
+        if (n)
+            memcpy(copy, r, n * sizeof(*copy));
         rc = add_class(sym, g, norm, normalise(norm, copy, n, negated), e);
     }
     free(copy);

@@ -52,6 +52,7 @@ struct mm_gstate {
     size_t nstate, state_cap;
     uint32_t *todo, *found;
     size_t todo_cap, found_cap;
+    size_t enough;         /* nodes: with more than these, forget */
     int32_t now;
 };
 
@@ -340,6 +341,7 @@ static int forget(struct mm_gstate *s, struct mm_err *e)
             const int64_t now = intern_state(s, top, n, complete, e);
             rc = now < 0 ? (int)now : 0;
             s->now = now < 0 ? 0 : (int32_t)now;
+            s->enough = FORGET_NODES + 2 * s->nnode; /* deep stacks stay */
         }
         free(old);
     }
@@ -356,6 +358,7 @@ int mm_gstate_new(struct mm_gstate **out, const struct mm_gram *g, struct mm_err
     if (!s)
         return no_memory(e);
     s->g = g;
+    s->enough = FORGET_NODES;
     int rc = 0;
     if (!mm_grow(&s->node, &s->node_cap, 1, sizeof(*s->node)) ||
         !mm_grow(&s->stamp, &s->stamp_cap, 1, sizeof(*s->stamp)))
@@ -408,7 +411,7 @@ int mm_gstate_advance(struct mm_gstate *s, const void *p, size_t n, struct mm_er
     if (at == DEAD)
         return mm_err_set(e, MM_EDATA, "grammar: text does not match");
     s->now = (int32_t)at;
-    return s->nnode > FORGET_NODES || s->nstate > FORGET_STATES ? forget(s, e) : 0;
+    return s->nnode > s->enough || s->nstate > FORGET_STATES ? forget(s, e) : 0;
 }
 
 bool mm_gstate_complete(const struct mm_gstate *s)

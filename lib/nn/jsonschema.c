@@ -239,7 +239,7 @@ static int object_body(struct conv *c, struct mm_buf *body, const json_t *s)
             return rc;
         i++;
     }
-    mm_buf_printf(c->out, "o%d-%zu ::=\nc%d-%zu ::=\n", id, i, id, i);
+    mm_buf_printf(c->out, "o%d-%zu ::= \"\"\nc%d-%zu ::= \"\"\n", id, i, id, i);
     mm_buf_printf(body, "\"{\" ws o%d-0 \"}\"", id);
     return 0;
 }
