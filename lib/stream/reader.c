@@ -93,6 +93,12 @@ void mm_reader_close(struct mm_reader *r)
     free(r);
 }
 
+void mm_reader_prefix(struct mm_reader *r, const void *p, size_t n)
+{
+    memcpy(r->in, p, n);
+    r->end = n;
+}
+
 uint64_t mm_reader_offset(const struct mm_reader *r)
 {
     return r->taken;
