@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/tensor.h"
+#include "weights/gguf.h"
 
 struct mm_ggufw;
 
@@ -45,10 +46,8 @@ void mm_ggufw_u8s(struct mm_ggufw *w, const char *key, const unsigned char *v, s
 void mm_ggufw_strs(struct mm_ggufw *w, const char *key, size_t n);
 void mm_ggufw_item(struct mm_ggufw *w, const char *s, size_t n);
 
-/* mm_ggufw_raw: a value as it lies in another file: GGUF element type, count,
- * bytes. */
-void mm_ggufw_raw(struct mm_ggufw *w, const char *key, int type, bool is_array, uint64_t count,
-                  const unsigned char *data, size_t bytes);
+/* mm_ggufw_kv: a key-value as it lies in another file. */
+void mm_ggufw_kv(struct mm_ggufw *w, const struct mm_gguf_kv *kv);
 
 /* mm_ggufw_tensor: announce a tensor; only name, dtype and shape are used. */
 void mm_ggufw_tensor(struct mm_ggufw *w, const char *name, const struct mm_tensor *t);

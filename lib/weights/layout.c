@@ -131,6 +131,8 @@ static int read_shards(struct mm_ckpt *ck, const json_t *map, const char *index,
     size_t n = 0;
     int rc = shard_names(&names, &n, map, e);
 
+    if (rc < 0)
+        mm_err_prefix(e, "%s", index);
     ck->en.keep_first = true;
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (!join(&path, index, dir_len, names[i]))

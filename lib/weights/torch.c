@@ -1,6 +1,7 @@
 /* torch.c: zip members to pickle and storages. */
 #include "weights/torch.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -14,6 +15,7 @@ struct archive {
     const char *prefix; /* of the member names, without '/' */
     int prefix_len;
     struct mm_buf name;
+    const unsigned char **got; /* bytes of each member already read */
 };
 
 static const struct mm_zip_member *find(struct archive *a, const char *tail, uint32_t n)
@@ -44,8 +46,15 @@ static int get_storage(void *arg, struct mm_sdict_storage *s, struct mm_err *e)
         bytes != m->size)
         return mm_err_set(e, MM_EDATA, "storage '%s' has %zu bytes, want %lld elements of %s",
                           m->name, m->size, (long long)s->numel, mm_dtype_name(s->dtype));
+    const unsigned char **const got = &a->got[m - mm_zip_at(a->z, 0)];
+    if (!*got) { /* inflate and check once, however many views there are */
+        const int rc = mm_zip_read(got, a->z, m, a->en, e);
+        if (rc < 0)
+            return rc;
+    }
+    s->data = *got;
     s->bytes = bytes;
-    return mm_zip_read(&s->data, a->z, m, a->en, e);
+    return 0;
 }
 
 static int read_byteorder(struct archive *a, bool *swap, struct mm_err *e)
@@ -98,7 +107,9 @@ int mm_torch_read(struct mm_entries *en, const struct mm_zip *z, const char *fil
         return mm_err_set(e, MM_EDATA, "an empty zip archive");
     a.prefix = mm_zip_at(z, 0)->name;
     a.prefix_len = (int)strcspn(a.prefix, "/");
-    const int rc = read_archive(&a, file, e);
+    a.got = calloc(mm_zip_count(z), sizeof *a.got);
+    const int rc = a.got ? read_archive(&a, file, e) : mm_err_set(e, MM_ENOMEM, "out of memory");
+    free(a.got);
     mm_buf_free(&a.name);
     return rc;
 }
