@@ -2,7 +2,8 @@
  *
  * Tables are libunistring's (Unicode 14), which is what \p{L} and \p{N} of the
  * tokenizers library (0.20) know.  Its BERT parts use tables of Unicode 8: the
- * functions with "8" in the name leave out what was assigned later.
+ * functions with "8" in the name leave out what was assigned later; so do
+ * mm_uc_accent and the K forms of mm_uc_normalise with their own tables.
  */
 #ifndef MM_TEXT_UNICODE_H
 #define MM_TEXT_UNICODE_H
@@ -15,7 +16,7 @@
 
 bool mm_uc_letter(uint32_t c);  /* L* */
 bool mm_uc_number(uint32_t c);  /* N* */
-bool mm_uc_mark(uint32_t c);    /* M* */
+bool mm_uc_accent(uint32_t c);  /* M* that StripAccents takes off */
 bool mm_uc_space(uint32_t c);   /* White_Space: 25 characters */
 bool mm_uc_word(uint32_t c);    /* \w of UTS 18: Alphabetic, M*, Nd, Pc, Join_Control */
 bool mm_uc_other(uint32_t c);   /* C*, unassigned included */
@@ -24,6 +25,9 @@ bool mm_uc_nonspacing(uint32_t c); /* Mn */
 bool mm_uc_punct8(uint32_t c);
 bool mm_uc_nonspacing8(uint32_t c);
 bool mm_uc_control8(uint32_t c);   /* Cc, Cf, Co */
+
+/* mm_uc_script9: the name of the script in Unicode 9, NULL if c has none. */
+const char *mm_uc_script9(uint32_t c);
 
 /* mm_uc_chinese: the CJK ideographs that BERT sets apart. */
 bool mm_uc_chinese(uint32_t c);
