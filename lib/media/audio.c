@@ -153,6 +153,12 @@ static int check_wav(const unsigned char *p, size_t n, const char *what, struct 
     return 0;
 }
 
+/* libsndfile hands these to a library that prints. */
+static bool is_mpeg(const unsigned char *p, size_t n)
+{
+    return n >= 3 && (memcmp(p, "ID3", 3) == 0 || (p[0] == 0xff && (p[1] & 0xe0) == 0xe0));
+}
+
 int mm_audio_decode(struct mm_audio *a, const void *data, size_t n, const char *what,
                     size_t max_samples, struct mm_err *e)
 {
@@ -163,6 +169,8 @@ int mm_audio_decode(struct mm_audio *a, const void *data, size_t n, const char *
     int rc;
 
     *a = (struct mm_audio){ 0 };
+    if (is_mpeg(data, n))
+        return mm_err_set(e, MM_EMISSING, "%s: MPEG audio is not supported yet", what);
     if ((rc = check_wav(data, n, what, e)) != 0)
         return rc;
     SNDFILE *f = sf_open_virtual(&io, SFM_READ, &info, &m);

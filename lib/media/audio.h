@@ -23,7 +23,8 @@ void mm_audio_free(struct mm_audio *a); /* takes a zeroed one */
 
 /* mm_audio_decode: data[n] in WAV, FLAC, Ogg, AIFF, ...  what names it in
  * messages.  At most max_samples (frames x channels; 0: 2^28) are allocated.
- * MM_EDATA (also when the file holds fewer frames than it says), MM_ENOMEM. */
+ * MM_EDATA (also when the file holds fewer frames than it says), MM_EMISSING (MPEG
+ * audio), MM_ENOMEM. */
 MM_MUST_CHECK int mm_audio_decode(struct mm_audio *a, const void *data, size_t n,
                                   const char *what, size_t max_samples, struct mm_err *e);
 

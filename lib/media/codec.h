@@ -32,7 +32,7 @@ MM_MUST_CHECK int mm_codec_libav(struct mm_image *im, const struct mm_codec_src 
 MM_MUST_CHECK int mm_codec_new(struct mm_image *im, enum mm_image_mode mode, int w, int h,
                                const struct mm_codec_src *s, struct mm_err *e);
 
-/* mm_codec_is_whole: false for a GIF or BMP that ends before it says. */
+/* mm_codec_is_whole: false for a GIF, BMP or ISO media file (AVIF) that ends before it says. */
 bool mm_codec_is_whole(const unsigned char *p, size_t n);
 
 /* mm_exif_orientation: 1..8 from EXIF (with or without the leading "Exif\0\0");

@@ -21,9 +21,14 @@ struct source {
     size_t at;
 };
 
-/* Animations: their first frame is the picture, however many follow. */
-static const char *const picture_formats[] = { "gif",  "apng", "ico",      "image2", "webp_pipe",
-                                               "tiff", "avif", "jpegxl_anim" };
+/* Of an animation the first frame is the picture, however many follow.  Not
+ * here: SVG (loads other files), JPEG XL (its decoder prints). */
+static const char *const picture_formats[] = {
+    "gif",        "apng",       "ico",          "bmp_pipe",      "tiff_pipe", "j2k_pipe",
+    "pam_pipe",   "pbm_pipe",   "pgm_pipe",     "ppm_pipe",      "pfm_pipe",  "pcx_pipe",
+    "qoi_pipe",   "sgi_pipe",   "sunrast_pipe", "psd_pipe",      "dds_pipe",  "exr_pipe",
+    "dpx_pipe",   "xbm_pipe",   "xpm_pipe",     "xwd_pipe",      "jpegls_pipe"
+};
 
 /* More than one frame in one of these is a video. */
 static const char *const video_formats[] = {
@@ -43,10 +48,7 @@ static bool among(const char *name, const char *const *list, size_t n)
 
 static bool is_picture(const char *name)
 {
-    const size_t n = strlen(name);
-
-    return (n > 5 && strcmp(name + n - 5, "_pipe") == 0) ||
-           among(name, picture_formats, LENGTH(picture_formats));
+    return among(name, picture_formats, LENGTH(picture_formats));
 }
 
 /* ISO base media brands of a still picture or a picture sequence (AVIF, HEIF). */
@@ -189,7 +191,7 @@ static int open_codec(struct decoder *d, struct mm_err *e)
         return fail(s, "opening", AVERROR(ENOMEM), e);
     d->codec->thread_count = 1;
     d->codec->max_pixels = (int64_t)(s->max_pixels ? s->max_pixels : (size_t)1 << 28);
-    d->codec->err_recognition = AV_EF_EXPLODE | AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
+    d->codec->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
     if ((av = avcodec_parameters_to_context(d->codec, par)) < 0 ||
         (av = avcodec_open2(d->codec, codec, NULL)) < 0)
         return fail(s, codec->name, av, e);

@@ -1,4 +1,4 @@
-/* whole.c: does a GIF or BMP end where its own structure says?
+/* whole.c: does a GIF, BMP or ISO media file end where its own structure says?
  *
  * libavcodec completes such pictures with whatever it has when they end early.
  */
@@ -71,6 +71,34 @@ static bool gif_is_whole(struct cursor *c)
     return false;
 }
 
+/* Top-level boxes up to the end (ISO/IEC 14496-12, 4.2): AVIF, HEIF. */
+static bool boxes_are_whole(struct cursor *c)
+{
+    while (c->at < c->n) {
+        const size_t left = c->n - c->at;
+        const unsigned char *p = c->p + c->at;
+        uint64_t size = 0;
+
+        if (left < 8)
+            return false;
+        for (int i = 0; i < 4; i++)
+            size = size << 8 | p[i];
+        if (size == 0) /* up to the end of the file */
+            return true;
+        if (size == 1) {
+            if (left < 16)
+                return false;
+            size = 0;
+            for (int i = 8; i < 16; i++)
+                size = size << 8 | p[i];
+        }
+        if (size < 8 || size > left)
+            return false;
+        c->at += (size_t)size;
+    }
+    return true;
+}
+
 bool mm_codec_is_whole(const unsigned char *p, size_t n)
 {
     struct cursor c = { p, n, 0 };
@@ -79,5 +107,7 @@ bool mm_codec_is_whole(const unsigned char *p, size_t n)
         return gif_is_whole(&c);
     if (n >= 6 && memcmp(p, "BM", 2) == 0)
         return mm_get_u32(p + 2) <= n;
+    if (n >= 8 && memcmp(p + 4, "ftyp", 4) == 0)
+        return boxes_are_whole(&c);
     return true;
 }

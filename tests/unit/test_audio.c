@@ -108,6 +108,8 @@ static void test_refused(void **state)
     free(data);
     assert_int_equal(mm_audio_decode(&b, "text", 4, "t.txt", 0, &e), MM_EDATA);
     mm_err_clear(&e);
+    assert_int_equal(mm_audio_decode(&b, "\xff\xfb\x90", 4, "a.mp3", 0, &e), MM_EMISSING);
+    mm_err_clear(&e);
     assert_int_equal(mm_audio_load(&b, "/nonexistent.wav", &e), MM_ENOENT);
     mm_err_clear(&e);
     a.channels = 0;
