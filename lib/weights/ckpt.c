@@ -280,6 +280,9 @@ void mm_ckpt_close(struct mm_ckpt *ck)
 {
     if (!ck)
         return;
+    for (size_t i = 0; i < ck->nparts; i++)
+        mm_ckpt_close(ck->part[i]);
+    free(ck->part);
     mm_entries_free(&ck->en);
     mm_gguf_close(ck->gguf);
     for (size_t i = 0; i < ck->nmaps; i++)

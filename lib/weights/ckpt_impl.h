@@ -13,6 +13,8 @@ struct mm_ckpt {
     size_t nmaps, maps_cap;
     json_t *config, *meta;
     struct mm_gguf *gguf; /* of the first part */
+    struct mm_ckpt **part; /* adapters whose tensors are among en */
+    size_t nparts, part_cap;
 };
 
 /* mm_ckpt_add_bytes: tell the container of data[size] and append its tensors;

@@ -35,12 +35,17 @@ void mm_entries_free(struct mm_entries *en)
     *en = (struct mm_entries){ 0 };
 }
 
+void mm_entries_allow(struct mm_entries *en, size_t n)
+{
+    if (!mm_size_add(en->budget, n, &en->budget))
+        en->budget = SIZE_MAX;
+}
+
 const char *mm_entries_file(struct mm_entries *en, const char *path, size_t size)
 {
     size_t extra;
 
-    if (!mm_size_mul(size, 4, &extra) || !mm_size_add(en->budget, extra, &en->budget))
-        en->budget = SIZE_MAX;
+    mm_entries_allow(en, mm_size_mul(size, 4, &extra) ? extra : SIZE_MAX);
     return mm_arena_strdup(en->text, path, strlen(path));
 }
 

@@ -48,6 +48,9 @@ MM_MUST_CHECK int mm_entries_add(struct mm_entries *en, const char *name, size_t
  * terabytes); MM_ENOMEM. */
 MM_MUST_CHECK int mm_entries_alloc(void **p, struct mm_entries *en, size_t n, struct mm_err *e);
 
+/* mm_entries_allow: add n bytes to that budget: their need is beyond doubt. */
+void mm_entries_allow(struct mm_entries *en, size_t n);
+
 /* mm_entries_find: the entry of a name, or NULL. */
 const struct mm_ckpt_entry *mm_entries_find(const struct mm_entries *en, const char *name);
 
