@@ -17,7 +17,7 @@ SAN ?=
 CONFIG ?= $(if $(SAN),san,release)
 B := build/$(CONFIG)
 
-PKGS := zlib libpng libjpeg libwebp libwebpdemux sndfile libavformat libavcodec libswscale libswresample \
+PKGS := zlib libpng libjpeg libwebp libwebpdemux libwebpdemux sndfile libavformat libavcodec libswscale libswresample \
 	libavutil jansson libpcre2-8 libisal
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lpthread -lm

@@ -6,21 +6,18 @@
  * Pictures wait in a queue until a batch is full; records leave in the order
  * in which they came.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cmd.h"
-#include "base/io.h"
 #include "base/progress.h"
-#include "base/size.h"
 #include "media/image.h"
-#include "model/vision.h"
+#include "model/ids.h"
+#include "model/towers.h"
 #include "stream/cmdio.h"
+#include "stream/operand.h"
 #include "stream/trace.h"
-#include "text/tokenizer.h"
 
 static const char usage[] = "mm-encode [-1qv] -m model [-p text] [--pool | --text] [file ...]";
 static const char help[] =
@@ -65,8 +62,7 @@ struct opts {
 /* What waits to be written: a record as it is, pixels to encode, or ids. */
 struct entry {
     struct mm_rec rec;    /* attributes, and what is passed on */
-    float *px;            /* [views][3][S][S], or NULL */
-    size_t views;
+    size_t views;         /* among those pending, 0: no picture */
     bool pack;            /* came as pixels [B,...]: features keep the batch axis */
     struct mm_ids ids;    /* of a text, or of tokens [rows][n / rows] */
     size_t rows;          /* texts in ids, 0: none */
@@ -76,16 +72,15 @@ struct entry {
 struct encoder {
     struct mm_cmd *cmd;
     const struct opts *o;
-    struct mm_ckpt *ck;
-    struct mm_vision vision;
-    struct mm_clip_text *text;
-    struct mm_tok *tok;
+    struct mm_towers t;
     struct mm_ctx ctx;
     struct mm_pool *pool;
     struct mm_writer *out;
     struct mm_trace *trace;
     struct entry *queue;
-    size_t n, cap, pending;  /* entries; views among them */
+    size_t n, cap;
+    float *px;               /* [pending][3][S][S]: the views of all entries */
+    size_t pending, px_cap;
     int64_t item;            /* of the next file, and of the trace */
     const char *prompt;      /* what is left of -p in this item */
     uint64_t runs, pictures;
@@ -98,47 +93,51 @@ static void entry_free(struct entry *q)
 {
     free(q->rec.data);
     mm_rec_free(&q->rec);
-    free(q->px);
     mm_ids_free(&q->ids);
 }
 
 static struct entry *push(struct encoder *en, enum mm_rec_type type, int64_t item)
 {
-    if (!mm_grow(&en->queue, &en->cap, en->n + 1, sizeof(*en->queue))) {
-        mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
+    if (!mm_grow(&en->queue, &en->cap, en->n + 1, sizeof(*en->queue)))
         return NULL;
-    }
     struct entry *q = &en->queue[en->n++];
     *q = (struct entry){ .item = item };
     mm_rec_init(&q->rec, type);
     return q;
 }
 
-static int set_common(struct entry *q, const char *kind, const char *modality, const char *source,
-                      const struct encoder *en)
+static int no_memory(struct encoder *en)
 {
-    struct mm_rec *r = &q->rec;
+    return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
+}
 
-    if (mm_rec_set(r, "kind", kind) < 0 || (modality && mm_rec_set(r, "modality", modality) < 0) ||
-        (q->item >= 0 && mm_rec_setf(r, "item", "%" PRId64, q->item) < 0) ||
-        (source && mm_rec_set(r, "source", source) < 0) ||
-        mm_rec_setf(r, "model", "%016" PRIx64,
-                    en->o->text ? mm_ckpt_fingerprint(en->ck) : en->vision.fingerprint) < 0)
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
-    return 0;
+/* An entry that will become features; what rec (or NULL) says of itself is kept. */
+static struct entry *push_features(struct encoder *en, const char *modality, int64_t item,
+                                   const char *source, const struct mm_rec *rec)
+{
+    const uint64_t model = en->o->text ? mm_ckpt_fingerprint(en->t.ck) : en->t.vision.fingerprint;
+    struct entry *q = push(en, MM_REC_TENSOR, item);
+
+    if (q && mm_rec_set(&q->rec, "kind", "features") == 0 &&
+        mm_rec_set(&q->rec, "modality", modality) == 0 &&
+        (item < 0 || mm_rec_setf(&q->rec, "item", "%" PRId64, item) == 0) &&
+        (!source || mm_rec_set(&q->rec, "source", source) == 0) &&
+        mm_rec_setf(&q->rec, "model", "%016" PRIx64, model) == 0 &&
+        (!rec || mm_rec_copy_attrs(&q->rec, rec) == 0))
+        return q;
+    no_memory(en);
+    return NULL;
 }
 
 static int push_text(struct encoder *en, const char *s, size_t n, int64_t item)
 {
     struct entry *q = push(en, MM_REC_TEXT, item);
 
-    if (!q || !(q->rec.data = malloc(n + 1)))
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
+    if (!q || !(q->rec.data = malloc(n + 1)) || mm_rec_set(&q->rec, "kind", "text") < 0 ||
+        mm_rec_setf(&q->rec, "item", "%" PRId64, item) < 0)
+        return no_memory(en);
     memcpy(q->rec.data, s, n);
     q->rec.size = n;
-    if (mm_rec_set(&q->rec, "kind", "text") < 0 ||
-        mm_rec_setf(&q->rec, "item", "%" PRId64, item) < 0)
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
     return 0;
 }
 
@@ -154,47 +153,38 @@ static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
 /* All pending views in one pass; result [pending, ...] or NULL with the error set. */
 static struct mm_var *run_tower(struct encoder *en)
 {
-    const int64_t S = mm_clip_vision_config(en->vision.tower)->image;
-    const int64_t shape[4] = { (int64_t)en->pending, 3, S, S };
-    const size_t view = (size_t)(3 * S * S);
-    struct mm_clip_select select = en->vision.select;
-    struct mm_var *x = mm_var_new(&en->ctx, 4, shape);
+    const int64_t S = mm_clip_vision_config(en->t.vision.tower)->image;
+    const struct mm_tensor t = { MM_F32, 4, { (int64_t)en->pending, 3, S, S }, en->px };
+    const struct mm_var *x = mm_var_of(&en->ctx, &t);
+    struct mm_clip_select select = en->t.vision.select;
     struct mm_clip_out out;
-    size_t at = 0;
 
-    for (size_t i = 0; x && i < en->n; i++)
-        if (en->queue[i].px) {
-            memcpy(mm_f32(x) + at * view, en->queue[i].px,
-                   en->queue[i].views * view * sizeof(float));
-            at += en->queue[i].views;
-        }
     if (!x)
         return NULL;
     mm_trace_stage(&en->ctx, x, "pixel_values");
     select.pooled = en->o->pool || en->trace;
-    mm_clip_see(&en->ctx, en->vision.tower, x, &select, &out);
+    mm_clip_see(&en->ctx, en->t.vision.tower, x, &select, &out);
     en->runs++;
     if (en->o->pool)
         return out.embed ? out.embed : out.pooled;
     return out.features;
 }
 
-/* Writes an entry's share of the features, rows [at, at + views) of y. */
-static int put_features(struct encoder *en, struct entry *q, const struct mm_var *y, size_t at)
+/* Writes an entry's share of the features, rows [at, at + n) of y. */
+static int put_features(struct encoder *en, const struct entry *q, const struct mm_var *y,
+                        size_t at, size_t n)
 {
-    struct mm_tensor t = y->t;
-
-    t.shape[0] = (int64_t)q->views;
-    t.data = (char *)y->t.data + at * (mm_tensor_bytes(&y->t) / (size_t)y->t.shape[0]);
-    if (q->views == 1 && !q->pack) { /* one view: [P, D] or [D] */
-        t.ndim--;
-        memmove(t.shape, t.shape + 1, (size_t)t.ndim * sizeof(*t.shape));
-    }
-    q->rec.t = t;
-    q->rec.data = NULL;
-    q->rec.size = mm_tensor_bytes(&t);
     struct mm_rec r = q->rec;
-    r.data = t.data;
+
+    r.t = y->t;
+    r.t.shape[0] = (int64_t)n;
+    r.data = (char *)y->t.data + at * (mm_tensor_bytes(&y->t) / (size_t)y->t.shape[0]);
+    r.t.data = r.data;
+    if (n == 1 && !q->pack) { /* one view: [P, D] or [D] */
+        r.t.ndim--;
+        memmove(r.t.shape, r.t.shape + 1, (size_t)r.t.ndim * sizeof(*r.t.shape));
+    }
+    r.size = mm_tensor_bytes(&r.t);
     return mm_writer_put(en->out, &r, &en->cmd->err);
 }
 
@@ -203,7 +193,7 @@ static int put_text_features(struct encoder *en, struct entry *q)
 {
     struct mm_clip_out out;
 
-    mm_clip_read(&en->ctx, en->text, q->ids.v, (int64_t)q->rows, (int64_t)(q->ids.n / q->rows),
+    mm_clip_read(&en->ctx, en->t.text, q->ids.v, (int64_t)q->rows, (int64_t)(q->ids.n / q->rows),
                  &out);
     const struct mm_var *y = out.embed ? out.embed : out.pooled;
     if (!y) {
@@ -211,8 +201,7 @@ static int put_text_features(struct encoder *en, struct entry *q)
         return en->cmd->err.code;
     }
     en->runs++;
-    q->views = q->rows;
-    return put_features(en, q, y, 0);
+    return put_features(en, q, y, 0, q->rows);
 }
 
 /* Everything that waits is encoded and written. */
@@ -230,8 +219,8 @@ static int flush_queue(struct encoder *en)
     for (size_t i = 0; i < en->n; i++) {
         struct entry *q = &en->queue[i];
 
-        if (rc == 0 && q->px) {
-            rc = put_features(en, q, y, at);
+        if (rc == 0 && q->views) {
+            rc = put_features(en, q, y, at, q->views);
             at += q->views;
         } else if (rc == 0 && q->rows) {
             rc = put_text_features(en, q);
@@ -245,12 +234,12 @@ static int flush_queue(struct encoder *en)
     return rc;
 }
 
-/* After a picture: is the batch full?  A traced item is run by itself, whole. */
-static int flush_if_full(struct encoder *en)
+/* Is the batch full?  A traced item is run by itself, whole. */
+static int flush_if_due(struct encoder *en)
 {
-    if (en->trace)
-        return 0;
-    return en->pending >= en->o->batch || en->n >= 64 * en->o->batch ? flush_queue(en) : 0;
+    const bool full = en->pending >= en->o->batch || en->n >= 64 * en->o->batch;
+
+    return full || en->trace ? flush_queue(en) : 0;
 }
 
 /* --- inputs --------------------------------------------------------------------------- */
@@ -274,42 +263,69 @@ static int push_prompt(struct encoder *en, bool rest)
     return n ? push_text(en, p, n, en->item) : 0;
 }
 
-static int prepare(struct encoder *en, struct mm_image *im, const char *source)
+/* Room for the n views of q behind those that wait; NULL: out of memory. */
+static float *views_for(struct encoder *en, struct entry *q, size_t n)
 {
-    struct mm_pixels px = { 0 };
-    struct mm_err *e = &en->cmd->err;
+    const size_t S = (size_t)mm_clip_vision_config(en->t.vision.tower)->image, view = 3 * S * S;
+    float *at;
 
-    if ((en->o->upright && mm_image_upright(im, e) < 0) ||
-        mm_preprocess_run(&px, im, &en->vision.pre, e) < 0)
-        return mm_err_prefix(e, "%s", source);
-    const int64_t side = mm_clip_vision_config(en->vision.tower)->image;
-    if (px.size_h != side || px.size_w != side) {
-        mm_err_set(e, MM_EDATA, "%s: prepared to %dx%d pixels, the tower takes %" PRId64, source,
-                   px.size_w, px.size_h, side);
-        mm_pixels_free(&px);
-        return e->code;
+    if (!mm_grow(&en->px, &en->px_cap, en->pending + n, view * sizeof(*en->px))) {
+        no_memory(en);
+        return NULL;
     }
-    struct entry *q = push_prompt(en, false) < 0 ? NULL : push(en, MM_REC_TENSOR, en->item);
-    if (!q) {
-        mm_pixels_free(&px);
-        return e->code;
-    }
-    q->px = px.px;
-    q->views = (size_t)px.tiles;
-    en->pending += q->views;
-    en->pictures++;
-    if (set_common(q, "features", "image", source, en) < 0 ||
-        mm_rec_setf(&q->rec, "width", "%d", px.orig_w) < 0 ||
-        mm_rec_setf(&q->rec, "height", "%d", px.orig_h) < 0 ||
-        (px.grid_w && mm_rec_setf(&q->rec, "grid", "%dx%d", px.grid_w, px.grid_h) < 0))
-        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    at = en->px + en->pending * view;
+    q->views = n;
+    en->pending += n;
+    en->pictures += q->pack ? n : 1;
+    return at;
+}
+
+static int push_picture(struct encoder *en, const struct mm_pixels *px, const char *source)
+{
+    const int64_t side = mm_clip_vision_config(en->t.vision.tower)->image;
+    float *at;
+
+    if (px->size_h != side || px->size_w != side)
+        return mm_err_set(&en->cmd->err, MM_EDATA, "%s: prepared to %dx%d pixels, the tower takes %"
+                          PRId64, source, px->size_w, px->size_h, side);
+    if (push_prompt(en, false) < 0)
+        return en->cmd->err.code;
+    struct entry *q = push_features(en, "image", en->item, source, NULL);
+    if (!q || !(at = views_for(en, q, (size_t)px->tiles)))
+        return en->cmd->err.code;
+    memcpy(at, px->px, (size_t)(px->tiles * 3 * side * side) * sizeof(*at));
+    if (mm_rec_setf(&q->rec, "width", "%d", px->orig_w) < 0 ||
+        mm_rec_setf(&q->rec, "height", "%d", px->orig_h) < 0 ||
+        (px->grid_w && mm_rec_setf(&q->rec, "grid", "%dx%d", px->grid_w, px->grid_h) < 0))
+        return no_memory(en);
     return 0;
+}
+
+static int take_picture(struct encoder *en, const struct mm_operand *op)
+{
+    struct mm_err *e = &en->cmd->err;
+    struct mm_image im = { 0 };
+    struct mm_pixels px = { 0 };
+    int rc;
+
+    if (!en->t.vision.tower)
+        return mm_err_set(e, MM_EMISSING, "%s: holds no vision tower", mm_ckpt_path(en->t.ck));
+    if ((rc = mm_image_decode(&im, op->bytes.p, op->bytes.n, op->what, 0, e)) < 0)
+        return rc;
+    if ((en->o->upright && (rc = mm_image_upright(&im, e)) < 0) ||
+        (rc = mm_preprocess_run(&px, &im, &en->t.vision.pre, e)) < 0)
+        mm_err_prefix(e, "%s", op->what);
+    else
+        rc = push_picture(en, &px, op->what);
+    mm_pixels_free(&px);
+    mm_image_free(&im);
+    return rc;
 }
 
 /* A `pixels` record [B,3,S,S] or [3,S,S]. */
 static int take_pixels(struct encoder *en, struct mm_rec *rec)
 {
-    const int64_t S = mm_clip_vision_config(en->vision.tower)->image;
+    const int64_t S = mm_clip_vision_config(en->t.vision.tower)->image;
     const struct mm_tensor *t = &rec->t;
     const int64_t *s = t->shape + (t->ndim == 4);
     char got[128];
@@ -318,126 +334,70 @@ static int take_pixels(struct encoder *en, struct mm_rec *rec)
         mm_tensor_count(t) == 0)
         return mm_err_set(&en->cmd->err, MM_EDATA, "pixels record: shape %s, want [B,3,%" PRId64
                           ",%" PRId64 "]", mm_shape_str(got, sizeof(got), t->shape, t->ndim), S, S);
-    struct entry *q = push(en, MM_REC_TENSOR, mm_rec_int(rec, "item", -1));
-    if (!q || !(q->px = malloc(mm_tensor_count(t) * sizeof(float))))
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
-    mm_tensor_to_f32(q->px, t);
+    struct entry *q = push_features(en, "image", mm_rec_int(rec, "item", -1), NULL, rec);
+    if (!q)
+        return en->cmd->err.code;
     q->pack = t->ndim == 4;
-    q->views = q->pack ? (size_t)t->shape[0] : 1;
-    en->pending += q->views;
-    en->pictures += q->views;
-    if (set_common(q, "features", "image", NULL, en) < 0 || mm_rec_copy_attrs(&q->rec, rec) < 0)
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
-    return 0;
-}
-
-/* Ids of one text, cut to the tower's positions with the end token kept. */
-static int tokenize(struct encoder *en, struct entry *q, const char *s, size_t n)
-{
-    const size_t most = (size_t)mm_clip_text_config(en->text)->positions;
-    struct mm_err *e = &en->cmd->err;
-    unsigned flags = MM_TOK_SPECIAL | (mm_tok_default_parse(en->tok) ? MM_TOK_PARSE : 0);
-
-    if (mm_tok_encode(en->tok, &q->ids, s, n, flags, e) < 0)
-        return e->code;
-    if (q->ids.n == 0)
-        return mm_err_set(e, MM_EDATA, "a text without tokens");
-    if (q->ids.n > most) {
-        q->ids.v[most - 1] = q->ids.v[q->ids.n - 1];
-        q->ids.n = most;
-    }
-    q->rows = 1;
+    float *at = views_for(en, q, q->pack ? (size_t)t->shape[0] : 1);
+    if (!at)
+        return en->cmd->err.code;
+    mm_tensor_to_f32(at, t);
     return 0;
 }
 
 static int take_text(struct encoder *en, const char *s, size_t n, int64_t item, const char *source)
 {
-    struct entry *q = push(en, MM_REC_TENSOR, item);
+    struct entry *q = push_features(en, "text", item, source, NULL);
 
-    if (!q || set_common(q, "features", "text", source, en) < 0)
+    if (!q)
         return en->cmd->err.code;
-    if (!en->tok)
+    if (!en->t.tok)
         return mm_err_set(&en->cmd->err, MM_EMISSING, "%s: no tokenizer files; texts need one",
-                          mm_ckpt_path(en->ck));
-    return tokenize(en, q, s, n);
+                          mm_ckpt_path(en->t.ck));
+    q->rows = 1;
+    return mm_ids_for_clip(&q->ids, en->t.text, en->t.tok, s, n, &en->cmd->err);
 }
 
 /* A `tokens` record [B,T] or [T] of the text tower. */
 static int take_tokens(struct encoder *en, struct mm_rec *rec)
 {
-    const struct mm_tensor *t = &rec->t;
-    const size_t n = mm_tensor_count(t);
+    struct entry *q = push_features(en, "text", mm_rec_int(rec, "item", -1), NULL, rec);
 
-    if (t->ndim < 1 || t->ndim > 2 || n == 0 || (t->dtype != MM_I32 && t->dtype != MM_I64))
-        return mm_err_set(&en->cmd->err, MM_EDATA, "tokens record: %s of %d dimensions, want i32 or "
-                          "i64 [B,T]", mm_dtype_name(t->dtype), t->ndim);
-    struct entry *q = push(en, MM_REC_TENSOR, mm_rec_int(rec, "item", -1));
-    if (!q || set_common(q, "features", "text", NULL, en) < 0 ||
-        mm_rec_copy_attrs(&q->rec, rec) < 0)
-        return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
-    q->rows = t->ndim == 2 ? (size_t)t->shape[0] : 1;
-    q->pack = t->ndim == 2;
-    for (size_t i = 0; i < n; i++) {
-        const int64_t id = t->dtype == MM_I32 ? ((const int32_t *)t->data)[i]
-                                              : ((const int64_t *)t->data)[i];
-
-        if (id < INT32_MIN || id > INT32_MAX || mm_ids_add(&q->ids, (int32_t)id) < 0)
-            return mm_err_set(&en->cmd->err, MM_EDATA, "token id %" PRId64 " is out of range", id);
-    }
-    return 0;
+    if (!q)
+        return en->cmd->err.code;
+    q->pack = rec->t.ndim == 2;
+    q->rows = q->pack ? (size_t)rec->t.shape[0] : 1;
+    return mm_ids_from_record(&q->ids, rec, &en->cmd->err);
 }
 
 /* A record of an input stream: encoded, or passed on as it is. */
 static int take_record(struct encoder *en, struct mm_rec *rec)
 {
-    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "pixels") && en->vision.tower)
+    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "pixels") && en->t.vision.tower)
         return take_pixels(en, rec);
-    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "tokens") && en->text)
+    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "tokens") && en->t.text)
         return take_tokens(en, rec);
-    if (rec->type == MM_REC_TEXT && en->o->text && en->text && !mm_rec_is_error(rec))
+    if (rec->type == MM_REC_TEXT && en->o->text && en->t.text && !mm_rec_is_error(rec))
         return take_text(en, rec->data, rec->size, mm_rec_int(rec, "item", -1),
                          mm_rec_attr(rec, "source"));
     int rc = flush_queue(en); /* keeps the order without a copy of the record */
     return rc < 0 ? rc : mm_writer_put(en->out, rec, &en->cmd->err);
 }
 
-static int take_stream(struct encoder *en, int fd, const char *what, const void *head, size_t n)
+static int take_stream(struct encoder *en, struct mm_reader *r)
 {
-    struct mm_reader *r = NULL;
-    struct mm_err *e = &en->cmd->err;
     struct mm_rec rec;
-    int rc = mm_reader_open(&r, fd, what, en->o->max_record, e);
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    mm_reader_prefix(r, head, n);
-    while ((rc = mm_reader_get(r, &rec, e)) > 0) {
+    while ((rc = mm_reader_get(r, &rec, &en->cmd->err)) > 0) {
         en->item = mm_rec_int(&rec, "item", en->item);
-        if ((rc = take_record(en, &rec)) < 0 ||
-            (rc = en->trace ? flush_queue(en) : flush_if_full(en)) < 0)
+        if ((rc = take_record(en, &rec)) < 0 || (rc = flush_if_due(en)) < 0)
             break;
     }
-    mm_reader_close(r);
     return rc;
 }
 
-/* The rest of a media file of which n bytes are in head. */
-static int slurp_rest(struct encoder *en, int fd, const char *head, size_t n, struct mm_buf *b)
-{
-    char chunk[65536];
-    ssize_t got;
-
-    mm_buf_add(b, head, n);
-    while ((got = mm_io_read_some(fd, chunk, sizeof(chunk), &en->cmd->err)) > 0) {
-        mm_buf_add(b, chunk, (size_t)got);
-        if (b->failed || b->n > en->o->max_record)
-            return mm_err_set(&en->cmd->err, MM_EDATA, "more than %zu bytes of media",
-                              en->o->max_record);
-    }
-    return got < 0 ? en->cmd->err.code : 0;
-}
-
-/* --text: each line of a file or of standard input is an item. */
+/* --text: each line is an item. */
 static int take_lines(struct encoder *en, const char *s, size_t n)
 {
     const char *const end = s + n;
@@ -447,59 +407,28 @@ static int take_lines(struct encoder *en, const char *s, size_t n)
         const char *nl = memchr(s, '\n', (size_t)(end - s));
         const size_t len = (size_t)((nl ? nl : end) - s);
 
-        rc = take_text(en, s, len, en->item++, NULL);
-        if (rc == 0)
-            rc = en->trace ? flush_queue(en) : flush_if_full(en);
+        if ((rc = take_text(en, s, len, en->item++, NULL)) == 0)
+            rc = flush_if_due(en);
         s += len + 1;
     }
     return rc;
 }
 
-static int take_media(struct encoder *en, int fd, const char *what, const char *head, size_t n)
-{
-    struct mm_image im = { 0 };
-    struct mm_buf b = { 0 };
-    int rc = slurp_rest(en, fd, head, n, &b);
-
-    if (rc == 0 && en->o->text)
-        rc = take_lines(en, b.p, b.n);
-    else if (rc == 0 && !en->vision.tower)
-        rc = mm_err_set(&en->cmd->err, MM_EMISSING, "%s: holds no vision tower",
-                        mm_ckpt_path(en->ck));
-    else if (rc == 0 && (rc = mm_image_decode(&im, b.p, b.n, what, 0, &en->cmd->err)) == 0)
-        rc = prepare(en, &im, what);
-    mm_buf_free(&b);
-    mm_image_free(&im);
-    return rc;
-}
-
-/* One operand: a stream or a picture, told by its first bytes. */
+/* One operand: a stream, a picture, or with --text lines. */
 static int take_file(struct encoder *en, const char *path)
 {
-    const bool std = !strcmp(path, "-");
-    const char *what = std ? "standard input" : path;
-    const int fd = std ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    size_t n = 0;
-    char head[16];
-    int rc;
+    struct mm_operand op;
+    int rc = mm_operand_open(&op, path, en->o->max_record, &en->cmd->err);
 
-    if (fd < 0)
-        return mm_err_set(&en->cmd->err, MM_ENOENT, "%s:", path);
-    rc = mm_io_read(fd, head, sizeof(head), &n, &en->cmd->err);
-    if (rc == MM_EDATA) { /* shorter than a head: no stream, and no picture either */
-        mm_err_clear(&en->cmd->err);
-        rc = 0;
-    }
     if (rc < 0)
-        mm_err_prefix(&en->cmd->err, "%s", what);
-    else if (n == 0)
-        rc = mm_err_set(&en->cmd->err, MM_EDATA, "%s: empty: neither a stream nor a picture", what);
-    else if (n >= 7 && mm_stream_magic(head, n))
-        rc = take_stream(en, fd, what, head, n);
+        return rc;
+    if (op.reader)
+        rc = take_stream(en, op.reader);
+    else if (en->o->text)
+        rc = take_lines(en, op.bytes.p, op.bytes.n);
     else
-        rc = take_media(en, fd, what, head, n);
-    if (!std)
-        close(fd);
+        rc = take_picture(en, &op);
+    mm_operand_close(&op);
     return rc;
 }
 
@@ -512,7 +441,7 @@ static int give_up_item(struct encoder *en, size_t first, const char *source)
     while (en->n > first) {
         struct entry *q = &en->queue[--en->n];
 
-        en->pending -= q->px ? q->views : 0;
+        en->pending -= q->views;
         entry_free(q);
     }
     if (!en->o->keep_going || e->code == MM_EIO || e->code == MM_ENOMEM) {
@@ -551,7 +480,7 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         if (rc == 0 && last)
             rc = push_prompt(en, true);
         if (rc == 0)
-            rc = en->trace && last ? flush_queue(en) : en->o->one_item ? 0 : flush_if_full(en);
+            rc = last ? flush_if_due(en) : 0;
         if (rc < 0) {
             rc = give_up_item(en, en->n < first ? en->n : first, paths[i]);
             if (en->o->one_item)
@@ -571,38 +500,11 @@ static int take_texts(struct encoder *en, char *const *texts, int n)
 
     for (int i = 0; rc == 0 && i < n; i++, en->item++)
         if ((rc = take_text(en, texts[i], strlen(texts[i]), en->item, texts[i])) == 0)
-            rc = en->trace ? flush_queue(en) : flush_if_full(en);
+            rc = flush_if_due(en);
     return rc < 0 ? rc : flush_queue(en);
 }
 
 /* --- set-up --------------------------------------------------------------------------- */
-
-/* Opens the towers that the checkpoint has; at least one must be there. */
-static int open_models(struct encoder *en)
-{
-    struct mm_err *e = &en->cmd->err, text = { 0 };
-    char *path = NULL;
-    int rc;
-
-    if ((rc = mm_ckpt_find(&path, en->o->model, e)) < 0 || (rc = mm_ckpt_open(&en->ck, path, e)) < 0)
-        goto out;
-    if (mm_clip_text_open(&en->text, en->ck, &text) < 0 &&
-        (text.code != MM_EMISSING || en->o->text)) {
-        *e = text;
-        rc = e->code;
-        goto out;
-    }
-    if (en->text && mm_tok_open(&en->tok, path, &text) < 0)
-        en->tok = NULL; /* ids still work */
-    if (!en->o->text && (rc = mm_vision_open(&en->vision, en->ck, &en->o->vision, e)) < 0 &&
-        rc == MM_EMISSING && en->text) {
-        mm_err_clear(e); /* a text tower alone: tokens records */
-        rc = 0;
-    }
-out:
-    free(path);
-    return rc;
-}
 
 static int run(struct encoder *en, char *const *argv, int n)
 {
@@ -611,7 +513,7 @@ static int run(struct encoder *en, char *const *argv, int n)
     struct mm_files files = { 0 };
     int rc;
 
-    if ((rc = mm_output_open(&en->out, &cmd->err)) < 0 || (rc = open_models(en)) < 0 ||
+    if ((rc = mm_output_open(&en->out, &cmd->err)) < 0 || (rc = mm_towers_open(&en->t, en->o->model, en->o->text, &en->o->vision, &cmd->err)) < 0 ||
         (rc = mm_trace_open(&en->trace, en->o->trace, &cmd->err)) < 0)
         return rc;
     en->pool = mm_pool_new(cmd->threads);
@@ -649,13 +551,11 @@ static void close_all(struct encoder *en)
     for (size_t i = 0; i < en->n; i++)
         entry_free(&en->queue[i]);
     free(en->queue);
+    free(en->px);
     mm_trace_abort(en->trace); /* not closed: something failed */
     mm_writer_close(en->out);
     mm_ctx_free(&en->ctx);
-    mm_vision_close(&en->vision);
-    mm_clip_text_free(en->text);
-    mm_tok_free(en->tok);
-    mm_ckpt_close(en->ck);
+    mm_towers_close(&en->t);
     mm_pool_free(en->pool);
 }
 

@@ -1,0 +1,74 @@
+# mm-encode: pictures, pixels and texts to features
+. "$TOP/tests/pipe/lib.sh"
+M=$GOLDEN/llava/v15_hf/model
+P=$GOLDEN/llava/v15_hf
+Z=$GOLDEN/clip/zero-shot
+
+t "a picture" 0 mm-encode -m "$M" "$P/cat.png"
+cp out cat.mmt
+mm-ls cat.mmt >ls.out
+has "is one features record" ls.out 'features.*\[25,36\]'
+t "the source is kept" 0 grep -a -q '^source: .*cat.png$' cat.mmt
+t "the same from standard input" 0 sh -c "mm-encode -m '$M' <'$P/cat.png' | mm-unpack -o a.npy -"
+mm-unpack -o b.npy cat.mmt
+t "has the same features" 0 cmp a.npy b.npy
+t "any number of threads" 0 sh -c "mm-encode -m '$M' -j 3 '$P/cat.png' | cmp - cat.mmt"
+
+# items and batches
+t "three files" 0 mm-encode -v -m "$M" -B 2 "$P/cat.png" "$P/cup.png" "$P/face.png"
+cp out three.mmt
+has "are two runs of the encoder" err '3 pictures, 2 runs'
+mm-ls --json three.mmt >ls.out
+t "are three items" 0 test "$(grep -c '"item": *"\{0,1\}[012]' ls.out)" = 3
+t "-1 makes one item" 0 sh -c "mm-encode -m '$M' -1 '$P/cat.png' '$P/cup.png' >o && ! grep -a -q '^item: 1' o"
+printf '%s\n' "$P/cat.png" "$P/cup.png" "$P/face.png" >list
+t "--files-from" 0 sh -c "mm-encode -m '$M' --files-from list | cmp - three.mmt"
+t "--files-from -0" 0 sh -c "tr '\n' '\0' <list | mm-encode -m '$M' -0 --files-from - | cmp - three.mmt"
+t "text around pictures" 0 sh -c "mm-encode -m '$M' -1 -p 'A <image> B <image> C' '$P/cat.png' '$P/cup.png' |
+    mm-ls | awk '{ print \$2 }' | tr '\n' ' ' >o; grep -q . o"
+t "more markers than pictures" 65 mm-encode -m "$M" -p '<image> <image>' "$P/cat.png"
+has "says so" err 'more <image> markers than pictures'
+
+# pixels, and what is not ours
+t "pixels records" 0 sh -c "mm-encode -m '$M' --exact --trace tr.mmt '$P/cat.png' >e.mmt &&
+    mm-cut -w name=pixel_values tr.mmt | mm-cut -a kind=pixels | mm-encode -m '$M' --exact >f.mmt &&
+    mm-unpack -o e.npz e.mmt && mm-unpack -o f.npz f.mmt"
+printf 'hello' >hello.txt
+mm-pack hello.txt >hello.mmt
+t "other records pass" 0 sh -c "mm-encode -m '$M' hello.mmt | cmp - hello.mmt"
+
+# texts and shared space
+t "texts" 0 sh -c "mm-encode -m '$Z/model' --text 'a photo of a cat' 'a cup of coffee on the table' >t.mmt && mm-ls t.mmt"
+t "are two" 0 test "$(wc -l <out)" = 2
+t "texts from lines" 0 sh -c "printf 'a photo of a cat\na cup of coffee on the table\n' | mm-encode -m '$Z/model' --text |
+    mm-unpack -o l.npz - && test -s l.npz"
+t "pooled pictures" 0 sh -c "mm-encode -m '$Z/model' --pool '$Z/cat.png' | mm-ls | grep -q '\[40\]'"
+
+# faults
+t "no model" 64 mm-encode "$P/cat.png"
+t "contradiction" 64 mm-encode -m "$M" --text --pool x
+t "bad number" 64 mm-encode -m "$M" -B zero x
+t "bad word" 64 mm-encode -m "$M" --aspect wide x
+has "lists the words" err 'crop'
+t "no such model" 66 mm-encode -m no/such/model "$P/cat.png"
+t "no such file" 66 mm-encode -m "$M" no-such.png
+has "names it" err 'mm-encode: no-such.png: No such file'
+t "no picture" 65 mm-encode -m "$M" "$P/case.json"
+has "names it" err 'case.json'
+head -c 900 "$P/cat.png" >cut.png
+t "truncated picture" 65 mm-encode -m "$M" cut.png
+head -c 2000 cat.mmt >cut.mmt
+t "truncated stream" 65 mm-encode -m "$M" cut.mmt
+t "empty input" 65 sh -c "mm-encode -m '$M' </dev/null"
+t "items before the bad one are written" 65 mm-encode -m "$M" "$P/cat.png" cut.png
+t "but no end" 0 sh -c '! tail -c 200 out | grep -a -q "^mmts 1 end"'
+t "--keep-going" 65 mm-encode -m "$M" --keep-going "$P/cat.png" cut.png "$P/cup.png"
+t "gives two features and an error" 0 sh -c 'mm-ls out >l && test "$(wc -l <l)" = 3 && grep -q error l'
+t "layer out of range" 65 mm-encode -m "$M" --layer 9 "$P/cat.png"
+t "a language model has no tower" 69 mm-encode -m "$GOLDEN/llama/mha/model" "$P/cat.png"
+t "full disk" 74 sh -c "mm-encode -m '$M' '$P/cat.png' >/dev/full"
+t "closed output" 74 sh -c "mm-encode -m '$M' '$P/cat.png' >&-"
+t "a failed run leaves no trace file" 65 mm-encode -m "$M" --trace t.mmt cut.png
+not_there "none" t.mmt
+t "a reader that left" 0 sh -c "(mm-encode -m '$M' '$P/cat.png' '$P/cat.png'; echo \$? >st) | head -c 1 >/dev/null; cat st"
+finish
