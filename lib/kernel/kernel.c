@@ -74,8 +74,14 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
     mm_qrow_init_c(k);
     mm_tile_init_c(k);
 #if MM_X86
+    if (cpu & MM_CPU_AVX2) {
+        mm_vec_init_avx2(k);
+        mm_qrow_init_avx2(k);
+        mm_tile_init_avx2(k);
+    }
     /* These files are compiled for VNNI and VBMI too: Ice Lake and Zen 4 on. */
     if ((cpu & MM_CPU_AVX512) && (cpu & MM_CPU_VNNI)) {
+        mm_vec_init_avx512(k);
         mm_qrow_init_avx512(k);
         mm_tile_init_avx512(k);
     }

@@ -1,0 +1,131 @@
+/* tile_avx2.c: panels and the f32 micro-kernel, AVX2 with FMA.
+ *
+ * Sixteen registers hold 6 x 16 sums, so a 12 x 32 tile is done in quarters.
+ * Products of int8 stay with the scalar code, which is not chosen
+ * (int8_mul): pmaddubsw saturates, and without vpdpbusd f32 is no slower.
+ */
+#include "kernel/tile.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { HALF = MM_MR / 2 };
+
+/* 8 x 8 words in place. */
+INLINE void transpose8(__m256 v[8])
+{
+    __m256 t[8];
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        v[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        v[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        v[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        v[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x31);
+    }
+    memcpy(v, t, sizeof(t));
+}
+
+INLINE __m256i first(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 8 ? (int)n : 8),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* to[i][step] lanes at..at+8 = words 0..n of rows (at most 8; missing ones zero). */
+INLINE void turn(float *to, size_t step, const char *x, size_t ld, size_t n, int rows)
+{
+    const __m256i keep = first(rows > 0 ? (size_t)rows : 0);
+
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v[8];
+#pragma GCC unroll 8
+        for (int r = 0; r < 8; r++)
+            v[r] = r < rows ? _mm256_maskload_ps(
+                                  (const float *)(const void *)(x + 4 * (i + (size_t)r * ld)),
+                                  first(n - i))
+                            : _mm256_setzero_ps();
+        transpose8(v);
+        for (size_t c = 0; c < 8 && i + c < n; c++)
+            if (step == MM_NR)
+                _mm256_storeu_ps(to + (i + c) * step, v[c]);
+            else
+                _mm256_maskstore_ps(to + (i + c) * step, keep, v[c]);
+    }
+}
+
+static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
+{
+    for (int r = 0; r < mr; r += 8)
+        turn((float *)a + r, (size_t)mr, (const char *)x + 4 * (size_t)r * ld, ld, n, mr - r);
+}
+
+static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
+{
+    for (int r = 0; r < MM_NR; r += 8)
+        turn((float *)b + r, MM_NR, (const char *)w + 4 * (size_t)r * ld, ld, n, nr - r);
+}
+
+/* c[rows][16] += a b; a has mr rows interleaved. */
+INLINE void mul_quarter(float *c, size_t ldc, const float *a, const float *b, size_t k, size_t mr,
+                        const int rows)
+{
+    __m256 s[HALF][2];
+
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+        s[r][0] = s[r][1] = _mm256_setzero_ps();
+    for (; k; k--, a += mr, b += MM_NR) {
+        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            const __m256 x = _mm256_broadcast_ss(a + r);
+            s[r][0] = _mm256_fmadd_ps(x, b0, s[r][0]);
+            s[r][1] = _mm256_fmadd_ps(x, b1, s[r][1]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++, c += ldc) {
+        _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), s[r][0]));
+        _mm256_storeu_ps(c + 8, _mm256_add_ps(_mm256_loadu_ps(c + 8), s[r][1]));
+    }
+}
+
+static void mul_rows(float *c, size_t ldc, const float *a, const float *b, size_t k, size_t mr,
+                     int rows)
+{
+    for (int v = 0; v < MM_NR; v += 16)
+        switch (rows) {
+        case 1: mul_quarter(c + v, ldc, a, b + v, k, mr, 1); break;
+        case 2: mul_quarter(c + v, ldc, a, b + v, k, mr, 2); break;
+        case 3: mul_quarter(c + v, ldc, a, b + v, k, mr, 3); break;
+        case 4: mul_quarter(c + v, ldc, a, b + v, k, mr, 4); break;
+        case 5: mul_quarter(c + v, ldc, a, b + v, k, mr, 5); break;
+        default: mul_quarter(c + v, ldc, a, b + v, k, mr, 6); break;
+        }
+}
+
+static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
+{
+    for (int r = 0; r < mr; r += HALF)
+        mul_rows(c + (size_t)r * ldc, ldc, a + r, b, k, (size_t)mr, mr - r < HALF ? mr - r : HALF);
+}
+
+void mm_tile_init_avx2(struct mm_kern *k)
+{
+    k->pack_a = pack_a;
+    k->pack_b = pack_b;
+    k->mul_f32 = mul_f32;
+}
