@@ -73,7 +73,8 @@ struct mm_var *mm_var_new(struct mm_ctx *c, int ndim, const int64_t *shape)
     if (!x)
         return NULL;
     *x = (struct mm_var){ .t = { .dtype = MM_F32, .ndim = ndim } };
-    memcpy(x->t.shape, shape, (size_t)ndim * sizeof(*shape));
+    for (int i = 0; i < ndim; i++)
+        x->t.shape[i] = shape[i];
     x->t.data = (char *)x + VAR_BYTES;
     return x;
 }

@@ -3,8 +3,8 @@
  * Conventions: "rows" means all axes but the last taken together.  Shapes are
  * asserted.  Every function returns a new variable in the context's arena, or
  * NULL with ctx->err set.  NULL inputs that are not documented as optional
- * give NULL.  Data given by pointer (ids, tables, masks) is borrowed until the
- * backward pass is over, unless said otherwise.
+ * give NULL.  Ids, indices, targets and masks of rows are copied where backward
+ * needs them; tables (rope, alibi) and dropout masks are borrowed until it is over.
  *
  * Sizes and axes are `int`: they are small; axis -1 is the last.
  */
@@ -103,7 +103,7 @@ struct mm_var *mm_concat(struct mm_ctx *c, struct mm_var *const *x, int n, int a
 struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from, int64_t to);
 struct mm_var *mm_slice_step(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from,
                              int64_t to, int64_t step);
-/* y[.., i, ..] = x[.., index[i], ..]; index[m] is copied */
+/* y[.., i, ..] = x[.., index[i], ..] */
 struct mm_var *mm_select(struct mm_ctx *c, const struct mm_var *x, int axis, const int32_t *index,
                          size_t m);
 /* a b c -> a b c a b c;  interleaved: a a b b c c */

@@ -131,9 +131,11 @@ struct mm_var *mm_cross_entropy(struct mm_ctx *c, const struct mm_var *logits,
     if (reduction == MM_REDUCE_MEAN)
         s.scale = counted ? 1 / (float)counted : 0;
     y = scalar(c, sum * (double)s.scale);
-    saved = mm_tape_push(c, y, ce_back, &logits, 1, sizeof(*saved));
-    if (saved)
+    saved = mm_tape_push(c, y, ce_back, &logits, 1, sizeof(*saved) + s.rows * sizeof(*target));
+    if (saved) {
         *saved = s;
+        saved->target = memcpy(saved + 1, target, s.rows * sizeof(*target));
+    }
     return y;
 }
 

@@ -51,7 +51,8 @@ struct mm_var *mm_reshape(struct mm_ctx *c, const struct mm_var *x, int ndim, co
         return NULL;
     assert(ndim >= 0 && ndim <= MM_MAX_DIMS);
     t = (struct mm_tensor){ .dtype = x->t.dtype, .ndim = ndim, .data = x->t.data };
-    memcpy(t.shape, shape, (size_t)ndim * sizeof(*shape));
+    for (int i = 0; i < ndim; i++)
+        t.shape[i] = shape[i];
     assert(mm_tensor_count(&t) == mm_tensor_count(&x->t));
     y = mm_var_of(c, &t);
     mm_tape_push(c, y, reshape_back, &x, 1, 0);
