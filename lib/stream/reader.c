@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/crc.h"
 #include "base/io.h"
+#include "base/size.h"
 #include "base/utf8.h"
 #include "stream/format.h"
 
@@ -332,18 +333,26 @@ static const char *check_own(const struct mm_rec *rec, const struct own *o)
     return NULL;
 }
 
+/* Do the sizes that are not 0, times the element, stay below 2^63? */
+static bool shape_fits(const struct mm_tensor *t)
+{
+    size_t n = mm_dtype_block_bytes(t->dtype);
+
+    for (int i = 0; i < t->ndim; i++)
+        if (t->shape[i] > 0 && (!mm_size_mul(n, (size_t)t->shape[i], &n) || n > INT64_MAX))
+            return false;
+    return true;
+}
+
 static int check_sizes(const struct mm_reader *r, struct mm_rec *rec, struct own *o,
                        struct mm_err *e)
 {
-    size_t count, bytes;
-
     if (!o->has_size)
         o->size = o->length;
     if (rec->type == MM_REC_TENSOR) {
-        if (!mm_shape_count(rec->t.shape, rec->t.ndim, &count)
-            || !mm_dtype_bytes(rec->t.dtype, count, &bytes) || bytes > INT64_MAX)
+        if (!shape_fits(&rec->t))
             return bad(r, e, "shape too large");
-        if (bytes != o->size)
+        if (mm_tensor_bytes(&rec->t) != o->size)
             return bad(r, e, "length or size is not that of dtype and shape");
     }
     if (o->length > r->max || o->size > r->max)
