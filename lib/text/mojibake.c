@@ -51,10 +51,22 @@ static void restore_spaces(struct mm_buf *b)
     }
 }
 
-/* Length of the UTF-8 character at p[n], counted into e.  In encodings of Latin
- * letters "Â" and "Ã" before a sign, and three or four such signs together, are
- * sure; elsewhere two together are wanted. */
-static size_t weigh(struct evidence *e, const char *p, size_t n)
+/* Signs that no one puts behind a capital with an accent: control characters
+ * and loose marks like "¨" or "†". */
+static bool is_odd(uint32_t c)
+{
+    static const uint16_t signs[] = { 0xa4, 0xa6, 0xa8, 0xaa, 0xac, 0xaf, 0xb8, 0xba, 0x192, 0x2c6,
+                                      0x2c7, 0x2d8, 0x2db, 0x2dc, 0x2020, 0x2021, 0x2030 };
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (c == signs[i])
+            return true;
+    return c >= 0x80 && c < 0xa0;
+}
+
+/* Length of the UTF-8 character at p[n], counted into e.  "Â" or "Ã" before a
+ * sign, an odd sign, and three or four signs together are sure. */
+static size_t weigh(struct evidence *e, enum mm_charmap m, const char *p, size_t n)
 {
     uint32_t c;
     const size_t len = mm_utf8_get(p, n, &c);
@@ -62,13 +74,17 @@ static size_t weigh(struct evidence *e, const char *p, size_t n)
 
     if (len == 0)
         e->invalid = true;
-    else if (len >= 3 || lead == 0xc2 || lead == 0xc3)
+    else if (len == 4)
+        e->sure += 2;
+    else if (len == 3 || lead == 0xc2 || lead == 0xc3 ||
+             (len == 2 && is_odd(mm_charmap_char(m, (unsigned char)p[1]))))
         e->sure++;
     else if (len == 2)
         e->likely++;
     return len ? len : 1;
 }
 
+/* In encodings of other alphabets two characters are wanted. */
 static bool convincing(const struct evidence *e, enum mm_charmap m)
 {
     const bool latin = m == MM_LATIN1 || m == MM_CP1252;
@@ -86,7 +102,7 @@ static bool fix_whole(struct mm_buf *out, const char *s, size_t n)
         if (good && m != MM_MACROMAN)
             restore_spaces(&b);
         for (size_t i = 0; good && i < b.n;)
-            i += weigh(&e, b.p + i, b.n - i);
+            i += weigh(&e, (enum mm_charmap)m, b.p + i, b.n - i);
         good = good && convincing(&e, (enum mm_charmap)m);
         if (good)
             mm_buf_add(out, b.p, b.n);
@@ -97,23 +113,59 @@ static bool fix_whole(struct mm_buf *out, const char *s, size_t n)
     return false;
 }
 
-/* The character that s[n] begins as UTF-8 read in Windows-1252: bytes of s that
- * it takes, 0 if there is none. */
-static size_t misread(const char *s, size_t n, uint32_t *c)
+/* The byte of c; control characters are taken as they are. */
+static int byte_of(enum mm_charmap m, uint32_t c)
+{
+    const int b = mm_charmap_byte(m, c);
+
+    return b < 0 && c >= 0x80 && c < 0xa0 ? (int)c : b;
+}
+
+/* One character that was misread: its bytes are appended to raw; how much of
+ * s[n] it takes, 0 if there is none. */
+static size_t misread(struct mm_buf *raw, enum mm_charmap m, const char *s, size_t n)
 {
     char b[4];
+    uint32_t c;
     size_t i = 0, k = 0, want = 1;
 
     while (k < want && i < n) {
-        const int v = mm_charmap_byte(MM_CP1252, mm_uc_next(s, n, &i));
-        if (v < 0 || (k > 0 && !is_tail((unsigned char)v)))
-            return 0;
+        const int v = byte_of(m, mm_uc_next(s, n, &i));
         if (k == 0)
-            want = v >= 0xf0 ? 4 : v >= 0xe0 ? 3 : v == 0xc2 || v == 0xc3 ? 2 : 0;
-        if (want)
-            b[k++] = (char)v;
+            want = v >= 0xf0 ? 4 : v >= 0xe0 ? 3 : v >= 0xc2 ? 2 : 0;
+        if (want == 0 || v < 0 || (k > 0 && !is_tail((unsigned char)v)))
+            return 0;
+        b[k++] = (char)v;
     }
-    return k > 1 && k == want && mm_utf8_get(b, k, c) == k ? i : 0;
+    if (k < want || mm_utf8_get(b, k, &c) != k)
+        return 0;
+    mm_buf_add(raw, b, k);
+    return i;
+}
+
+/* The longest row of misread characters at s[n] in one encoding, appended to
+ * out; how much of s it takes, 0 if it does not convince. */
+static size_t fix_row(struct mm_buf *out, const char *s, size_t n)
+{
+    for (int m = MM_CP1252; m <= MM_CP1257; m++) {
+        struct mm_buf raw = { 0 };
+        struct evidence e = { 0 };
+        size_t len = 0, at = 0, k;
+        while (len < n && (k = misread(&raw, (enum mm_charmap)m, s + len, n - len)) > 0) {
+            len += k;
+            if (raw.failed)
+                break;
+            at += weigh(&e, (enum mm_charmap)m, raw.p + at, raw.n - at);
+        }
+        const bool good = len > 0 && convincing(&e, (enum mm_charmap)m);
+        if (good)
+            mm_buf_add(out, raw.p, raw.n);
+        out->failed = out->failed || raw.failed;
+        mm_buf_free(&raw);
+        if (good)
+            return len;
+    }
+    return 0;
 }
 
 static bool fix_parts(struct mm_buf *out, const char *s, size_t n)
@@ -121,10 +173,8 @@ static bool fix_parts(struct mm_buf *out, const char *s, size_t n)
     bool changed = false;
 
     for (size_t i = 0; i < n;) {
-        uint32_t c;
-        size_t len = (unsigned char)s[i] < 128 ? 0 : misread(s + i, n - i, &c);
+        size_t len = (unsigned char)s[i] < 128 ? 0 : fix_row(out, s + i, n - i);
         if (len) {
-            mm_uc_put(out, c);
             changed = true;
         } else {
             len = 1;
