@@ -168,6 +168,15 @@ static int by_logit(const void *pa, const void *pb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* The reference sorts ascending and keeps the end: of equal ones the higher id. */
+static int by_logit_last(const void *pa, const void *pb)
+{
+    const struct cand *a = pa;
+    const struct cand *b = pb;
+
+    return a->l == b->l ? (a->id > b->id ? -1 : a->id < b->id) : by_logit(pa, pb);
+}
+
 /* Candidates above the floor, most probable first; returns how many and sets
  * *mass to the sum of exp(l - top) over them. */
 static size_t gather(struct mm_sampler *s, const float *l, float top, float floor_, double *mass)
@@ -185,7 +194,8 @@ static size_t gather(struct mm_sampler *s, const float *l, float top, float floo
 
 /* sorted_prefix: sort the most probable candidates holding at least the share p of
  * the whole mass.  Most mass lies near the top, so a narrow band is tried first. */
-static size_t sorted_prefix(struct mm_sampler *s, const float *l, double p, double *total)
+static size_t sorted_prefix(struct mm_sampler *s, const float *l, double p,
+                            int (*order)(const void *, const void *), double *total)
 {
     const int32_t best = mm_argmax(l, s->vocab);
     double mass;
@@ -198,7 +208,7 @@ static size_t sorted_prefix(struct mm_sampler *s, const float *l, double p, doub
     size_t n = gather(s, l, l[best], l[best] - 8, &mass);
     if (mass < p * *total)
         n = gather(s, l, l[best], -INFINITY, &mass);
-    qsort(s->cand, n, sizeof(*s->cand), by_logit);
+    qsort(s->cand, n, sizeof(*s->cand), order);
     for (size_t i = 0; i < n; i++)
         s->w[i] = exp((double)s->cand[i].l - l[best]);
     return n;
@@ -259,7 +269,7 @@ static void top_p(struct mm_sampler *s, float *l)
 
     if (s->o.top_p >= 1)
         return;
-    const size_t n = sorted_prefix(s, l, s->o.top_p, &total);
+    const size_t n = sorted_prefix(s, l, s->o.top_p, by_logit_last, &total);
     if (n == 0)
         return;
     do
@@ -356,7 +366,7 @@ int32_t mm_sampler_pick(struct mm_sampler *s, const float *l, struct mm_rng *rng
     if (s->o.temperature <= 0)
         return mm_argmax(l, s->vocab);
     const double u = mm_rng_uniform(rng);
-    const size_t n = sorted_prefix(s, l, u, &total);
+    const size_t n = sorted_prefix(s, l, u, by_logit, &total);
     for (size_t i = 0; i < n; i++) {
         sum += s->w[i];
         if (u * total < sum)

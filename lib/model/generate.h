@@ -1,0 +1,111 @@
+/* generate.h: a language model at work: prompts in, tokens and text out.
+ *
+ *   prompts -> prefill (chunks of rows, the shared prefix once) -> one token a
+ *   sequence and step, all sequences together -> answers
+ *
+ * A struct mm_gen remembers the positions and keys/values of the last sequence
+ * it worked on (its past): whatever a next prompt shares with it from the start is
+ * not computed again.  One thread at a time.
+ */
+#ifndef MM_MODEL_GENERATE_H
+#define MM_MODEL_GENERATE_H
+
+#include <signal.h>
+
+#include "base/buf.h"
+#include "model/beam.h"
+#include "model/llama.h"
+#include "model/prompt.h"
+#include "nn/grammar.h"
+#include "nn/sample.h"
+#include "tensor/ctx.h"
+
+enum mm_stop { MM_STOP_EOS, MM_STOP_STOP, MM_STOP_LENGTH, MM_STOP_CONTEXT };
+const char *mm_stop_name(enum mm_stop s); /* "eos", "stop", "length", "context" */
+
+/* Settings, all borrowed. */
+struct mm_gen_spec {
+    struct mm_sample_spec sample;  /* eos there ends an answer; limit and never are up to the caller */
+    uint64_t seed;
+    size_t max_new;                /* tokens of an answer */
+    size_t context;                /* positions of a sequence; 0: what the model was made for */
+    const char *const *stop;       /* [nstop] */
+    size_t nstop;
+    bool trim;                     /* white space around an answer is dropped */
+    bool keep_logits;              /* answers keep the raw logits of each step */
+    const struct mm_gram *gram;    /* NULL: free text */
+    const struct mm_gvocab *gvocab;
+    enum mm_dtype kv;              /* MM_F16, MM_F32 */
+    const volatile sig_atomic_t *interrupt; /* NULL, or ends answers when it becomes 1 */
+};
+
+struct mm_answer {
+    int32_t *ids;        /* [n] generated, the end token included */
+    float *logprobs;     /* [n] natural, from raw logits over all rows of the head */
+    float *logits;       /* [n, vocab] with keep_logits (at least one row), else NULL */
+    size_t n, id_cap, lp_cap, logit_cap;
+    struct mm_buf text;  /* without the end token; empty without a tokenizer */
+    size_t prompt;       /* positions of the prompt */
+    size_t computed;     /* of them, not found in the past or another item's prefix */
+    enum mm_stop stop;
+    double score;        /* beams */
+    double ms;           /* from the start of its batch to its last token */
+};
+void mm_answer_free(struct mm_answer *a); /* takes a zeroed one */
+
+/* What was done since the engine was made. */
+struct mm_gen_stats {
+    size_t computed, reused;  /* prompt positions */
+    size_t decoded;           /* tokens fed one by one */
+    double prefill_s, decode_s;
+};
+
+/* What an engine remembers: a sequence, its cache, and the logits after it. */
+struct mm_past {
+    struct mm_kv *kv;      /* NULL: nothing yet */
+    struct mm_prompt seq;  /* positions in kv; rows by their hashes alone */
+    float *logits;         /* [vocab] after the last position */
+    bool have_logits;
+};
+
+struct mm_gen;
+
+/* mm_gen_new: model and tok (NULL: ids only) must outlive it; ctx is the caller's
+ * and carries threads, arithmetic and trace.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_gen_new(struct mm_gen **g, const struct mm_llama *m, const struct mm_tok *tok,
+                             struct mm_ctx *ctx, const struct mm_gen_spec *spec, struct mm_err *e);
+void mm_gen_free(struct mm_gen *g); /* takes NULL */
+struct mm_past *mm_gen_past(struct mm_gen *g);
+const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g);
+
+/* mm_gen_prefill: make the past exactly this prompt, with logits after it.  With
+ * ctx->trace nothing is reused, the prompt is computed as one and `logits` of all its
+ * positions are traced too.  MM_EDATA: empty, or longer than the context. */
+MM_MUST_CHECK int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e);
+
+/* mm_gen_run: one answer per prompt, all n together.  emit gets text as it
+ * becomes certain (which: index of the prompt) and may be NULL; what it returns, if negative,
+ * ends the run.  Item i draws from the seed and first + i.  On failure answers
+ * hold what was generated. */
+typedef int mm_emit_fn(void *arg, size_t which, const char *s, size_t n);
+MM_MUST_CHECK int mm_gen_run(struct mm_gen *g, const struct mm_prompt *const *p, size_t n,
+                             uint64_t first, struct mm_answer *answers, mm_emit_fn *emit,
+                             void *arg, struct mm_err *e);
+
+/* mm_gen_beam: beam search; spec->max_new and its end tokens hold.  answers has
+ * spec->beams places, best first; *n of them are filled. */
+MM_MUST_CHECK int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p,
+                              const struct mm_beam_spec *spec, struct mm_answer *answers,
+                              size_t *n, struct mm_err *e);
+
+/* mm_gen_continue: natural log-probabilities of ids[n] coming after the past
+ * (which must have logits); the past stays as it is. */
+MM_MUST_CHECK int mm_gen_continue(struct mm_gen *g, const int32_t *ids, size_t n, float *logprobs,
+                                  struct mm_err *e);
+
+/* mm_gen_perplexity: the mean negative log-probability of ids[1..n-1], each
+ * predicted within its window of the context's length; *count of them. */
+MM_MUST_CHECK int mm_gen_perplexity(struct mm_gen *g, const int32_t *ids, size_t n, double *mean,
+                                    size_t *count, struct mm_err *e);
+
+#endif
