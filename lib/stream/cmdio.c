@@ -99,6 +99,29 @@ const char *mm_input_name(const struct mm_input *in)
     return in->name;
 }
 
+bool mm_input_is_stream(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    unsigned char head[16];
+    struct stat st;
+    size_t got = 0;
+    int fd;
+
+    if (strcmp(path, "-") == 0 || (dot != NULL && strcmp(dot, ".mmt") == 0))
+        return true;
+    if (stat(path, &st) < 0)
+        return false; /* a name in the models folders, or an error that names it */
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        return !S_ISDIR(st.st_mode);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    if (mm_io_read(fd, head, sizeof(head), &got, NULL) == MM_EIO)
+        got = 0;
+    close(fd);
+    return mm_stream_magic(head, got);
+}
+
 int mm_output_open(struct mm_writer **w, struct mm_err *e)
 {
     if (isatty(1))

@@ -42,6 +42,11 @@ MM_MUST_CHECK int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct m
 /* mm_input_name: the file that the last record came from ("standard input"). */
 const char *mm_input_name(const struct mm_input *in);
 
+/* mm_input_is_stream: is this operand a stream, not a checkpoint?  It is one by its
+ * first bytes, by the name *.mmt, and when it can be read only once ("-", a pipe) or is
+ * empty (a truncated stream). */
+bool mm_input_is_stream(const char *path);
+
 /* mm_output_open: a writer to standard output.  MM_EUSAGE if that is a terminal. */
 MM_MUST_CHECK int mm_output_open(struct mm_writer **w, struct mm_err *e);
 
