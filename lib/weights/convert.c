@@ -1,0 +1,203 @@
+/* convert.c: rows widened, permuted, quantised and written. */
+#include "weights/convert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/quant.h"
+#include "base/size.h"
+
+#define PIECE ((size_t)8 << 20) /* bytes written at a time */
+#define TILE_ROWS 16            /* rows that one thread takes at a time */
+
+struct item {
+    char *name;
+    struct mm_tensor in, out; /* out.data is NULL */
+    int64_t heads;
+};
+
+struct mm_convert {
+    enum mm_dtype type;
+    struct item *v;
+    size_t n, cap;
+};
+
+/* What the tiles of one piece share. */
+struct job {
+    const struct item *x;
+    size_t cols, in_row, out_row; /* elements; bytes */
+    size_t first, rows;           /* of this piece */
+    unsigned char *out;
+    float *widened;               /* one row per thread */
+};
+
+struct mm_convert *mm_convert_new(enum mm_dtype type)
+{
+    struct mm_convert *const c = calloc(1, sizeof *c);
+
+    if (c)
+        c->type = type;
+    return c;
+}
+
+void mm_convert_free(struct mm_convert *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n; i++)
+        free(c->v[i].name);
+    free(c->v);
+    free(c);
+}
+
+static int64_t row_length(const struct mm_tensor *t)
+{
+    return t->ndim ? t->shape[t->ndim - 1] : 1;
+}
+
+static enum mm_dtype pick_dtype(enum mm_dtype want, const struct mm_tensor *t,
+                                enum mm_convert_role role)
+{
+    if (t->ndim < 2 || role == MM_CONVERT_FLOAT)
+        return MM_F32;
+    if (!mm_dtype_quantised(want))
+        return want;
+    if (role == MM_CONVERT_TABLE || t->ndim != 2 ||
+        row_length(t) % (int64_t)mm_dtype_block(want) != 0)
+        return MM_F16;
+    return want;
+}
+
+int mm_convert_add(struct mm_convert *c, const char *name, const struct mm_tensor *t,
+                   const struct mm_convert_spec *s, struct mm_err *e)
+{
+    char *const copy = strdup(name);
+
+    if (!copy || !mm_grow(&c->v, &c->cap, c->n + 1, sizeof *c->v)) {
+        free(copy);
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    }
+    struct item *const x = &c->v[c->n++];
+    *x = (struct item){ .name = copy, .in = *t, .out = *t, .heads = s->heads };
+    x->out.dtype = pick_dtype(c->type, t, s->role);
+    x->out.data = NULL;
+    if (t->dtype == MM_C64 || t->dtype == MM_BOOL)
+        return mm_err_set(e, MM_EDATA, "tensor '%s': %s is no number", name,
+                          mm_dtype_name(t->dtype));
+    if (s->heads > 0 && (t->ndim < 1 || t->shape[0] % (2 * s->heads) != 0))
+        return mm_err_set(e, MM_EDATA, "tensor '%s': %lld rows in %lld heads", name,
+                          (long long)(t->ndim ? t->shape[0] : 0), (long long)s->heads);
+    return 0;
+}
+
+uint32_t mm_convert_file_type(const struct mm_convert *c)
+{
+    switch (c->type) {
+    case MM_F16:  return 1;
+    case MM_BF16: return 32;
+    case MM_Q4_0: return 2;
+    case MM_Q4_1: return 3;
+    case MM_Q8_0: return 7;
+    case MM_Q5_0: return 8;
+    case MM_Q5_1: return 9;
+    default:      return 0;
+    }
+}
+
+int mm_convert_begin(struct mm_convert *c, struct mm_ggufw *w, const char *path, struct mm_err *e)
+{
+    for (size_t i = 0; i < c->n; i++)
+        mm_ggufw_tensor(w, c->v[i].name, &c->v[i].out);
+    return mm_ggufw_begin(w, path, e);
+}
+
+size_t mm_convert_count(const struct mm_convert *c)
+{
+    return c->n;
+}
+
+const char *mm_convert_name(const struct mm_convert *c, size_t i)
+{
+    return c->v[i].name;
+}
+
+const struct mm_tensor *mm_convert_out(const struct mm_convert *c, size_t i)
+{
+    return &c->v[i].out;
+}
+
+/* The stored row that becomes row r: with heads of d rows, 2i + p was
+ * p d/2 + i. */
+static size_t source_row(const struct item *x, size_t r)
+{
+    if (x->heads <= 0)
+        return r;
+    const size_t d = (size_t)(x->in.shape[0] / x->heads), in_head = r % d;
+    return r - in_head + in_head % 2 * (d / 2) + in_head / 2;
+}
+
+static void convert_row(const struct job *j, size_t r, float *row)
+{
+    const char *const src = (const char *)j->x->in.data + source_row(j->x, j->first + r) * j->in_row;
+    unsigned char *const out = j->out + r * j->out_row;
+    const struct mm_tensor part = { .dtype = j->x->in.dtype, .ndim = 1,
+                                    .shape = { (int64_t)j->cols }, .data = (void *)src };
+
+    if (j->x->in.dtype == j->x->out.dtype) {
+        memcpy(out, src, j->out_row);
+        return;
+    }
+    mm_tensor_to_f32(row, &part);
+    mm_quant_row(out, j->x->out.dtype, row, j->cols);
+}
+
+static void convert_tile(void *arg, size_t tile, int thread)
+{
+    const struct job *const j = arg;
+    const size_t end = (tile + 1) * TILE_ROWS < j->rows ? (tile + 1) * TILE_ROWS : j->rows;
+
+    for (size_t r = tile * TILE_ROWS; r < end; r++)
+        convert_row(j, r, j->widened + (size_t)thread * j->cols);
+}
+
+/* Rows of a vector with heads are its elements, as those of a matrix are rows. */
+static bool set_up(struct job *j, const struct item *x, size_t *total)
+{
+    const size_t count = mm_tensor_count(&x->in);
+
+    *j = (struct job){ .x = x, .cols = (size_t)row_length(&x->in) };
+    if (x->heads > 0 && x->in.ndim == 1)
+        j->cols = 1;
+    *total = j->cols ? count / j->cols : 0;
+    return mm_dtype_bytes(x->in.dtype, j->cols, &j->in_row) &&
+           mm_dtype_bytes(x->out.dtype, j->cols, &j->out_row);
+}
+
+int mm_convert_tensor(const struct mm_convert *c, size_t i, struct mm_ggufw *w,
+                      struct mm_pool *p, struct mm_err *e)
+{
+    struct job j;
+    size_t total, bytes, rows;
+    int rc = 0;
+
+    if (!set_up(&j, &c->v[i], &total))
+        return mm_err_set(e, MM_EBUG, "tensor '%s': rows of no whole blocks", c->v[i].name);
+    if (total == 0)
+        return 0;
+    rows = j.out_row < PIECE ? PIECE / j.out_row : 1;
+    rows = rows < total ? rows : total;
+    const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
+    j.out = mm_size_mul(rows, j.out_row, &bytes) ? malloc(bytes) : NULL;
+    j.widened = mm_size_mul(threads * sizeof *j.widened, j.cols, &bytes) ? malloc(bytes) : NULL;
+    if (!j.out || !j.widened)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    for (; rc == 0 && j.first < total; j.first += j.rows) {
+        j.rows = total - j.first < rows ? total - j.first : rows;
+        mm_pool_run(p, (j.rows + TILE_ROWS - 1) / TILE_ROWS, convert_tile, &j);
+        rc = mm_ggufw_data(w, j.out, j.rows * j.out_row, e);
+    }
+    free(j.out);
+    free(j.widened);
+    return rc < 0 ? mm_err_prefix(e, "tensor '%s'", c->v[i].name) : 0;
+}
