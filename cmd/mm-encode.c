@@ -335,14 +335,12 @@ static int take_pixels(struct encoder *en, struct mm_rec *rec)
         return mm_err_set(&en->cmd->err, MM_EDATA, "pixels record: shape %s, want [B,3,%" PRId64
                           ",%" PRId64 "]", mm_shape_str(got, sizeof(got), t->shape, t->ndim), S, S);
     struct entry *q = push_features(en, "image", mm_rec_int(rec, "item", -1), NULL, rec);
-    if (!q)
-        return en->cmd->err.code;
-    q->pack = t->ndim == 4;
-    float *at = views_for(en, q, q->pack ? (size_t)t->shape[0] : 1);
-    if (!at)
-        return en->cmd->err.code;
-    mm_tensor_to_f32(at, t);
-    return 0;
+    if (q)
+        q->pack = t->ndim == 4;
+    float *at = q ? views_for(en, q, q->pack ? (size_t)t->shape[0] : 1) : NULL;
+    if (at)
+        mm_tensor_to_f32(at, t);
+    return at ? 0 : en->cmd->err.code;
 }
 
 static int take_text(struct encoder *en, const char *s, size_t n, int64_t item, const char *source)
@@ -436,7 +434,7 @@ static int take_file(struct encoder *en, const char *path)
 static int give_up_item(struct encoder *en, size_t first, const char *source)
 {
     struct mm_err *e = &en->cmd->err;
-    char reason[sizeof(e->msg)];
+    const struct mm_err why = *e;
 
     while (en->n > first) {
         struct entry *q = &en->queue[--en->n];
@@ -445,23 +443,19 @@ static int give_up_item(struct encoder *en, size_t first, const char *source)
         entry_free(q);
     }
     if (!en->o->keep_going || e->code == MM_EIO || e->code == MM_ENOMEM) {
-        struct mm_err why = *e;
-
         mm_err_clear(e);
         (void)flush_queue(en); /* items that were complete are not lost */
         *e = why;
         return why.code;
     }
-    mm_cmd_warn(en->cmd, "%s", e->msg);
-    snprintf(reason, sizeof(reason), "%s", e->msg);
+    mm_cmd_warn(en->cmd, "%s", why.msg);
     mm_err_clear(e);
     en->failed = true;
-    if (flush_queue(en) < 0)
-        return e->code;
-    return mm_writer_error(en->out, en->item, source, reason, e);
+    return flush_queue(en) < 0 ? e->code
+                               : mm_writer_error(en->out, en->item, source, why.msg, e);
 }
 
-/* Files as items of one picture each, or all in one. */
+/* Files (with --text, texts) as items of one each, or all in one. */
 static int take_files(struct encoder *en, char *const *paths, size_t n)
 {
     struct mm_progress p;
@@ -471,12 +465,13 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
     mm_progress_start(&p, en->cmd, "pictures", n);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const bool last = !en->o->one_item || i + 1 == n;
-
         if (!en->o->one_item || i == 0) {
             first = en->n;
             en->prompt = en->o->prompt;
         }
-        rc = take_file(en, paths[i]);
+        rc = en->o->text && strcmp(paths[i], "-")
+                 ? take_text(en, paths[i], strlen(paths[i]), en->item, paths[i])
+                 : take_file(en, paths[i]);
         if (rc == 0 && last)
             rc = push_prompt(en, true);
         if (rc == 0)
@@ -490,17 +485,6 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         mm_progress_step(&p, i + 1);
     }
     mm_progress_end(&p);
-    return rc < 0 ? rc : flush_queue(en);
-}
-
-/* --text: operands are texts, each an item. */
-static int take_texts(struct encoder *en, char *const *texts, int n)
-{
-    int rc = 0;
-
-    for (int i = 0; rc == 0 && i < n; i++, en->item++)
-        if ((rc = take_text(en, texts[i], strlen(texts[i]), en->item, texts[i])) == 0)
-            rc = flush_if_due(en);
     return rc < 0 ? rc : flush_queue(en);
 }
 
@@ -532,14 +516,12 @@ static int run(struct encoder *en, char *const *argv, int n)
         if ((rc = mm_files_from(&files, en->o->files_from, sep, &cmd->err)) == 0)
             rc = take_files(en, files.path, files.n);
         mm_files_free(&files);
-    } else if (en->o->text && n > 0) {
-        rc = take_texts(en, argv, n);
     } else {
         rc = n ? take_files(en, argv, (size_t)n) : take_files(en, standard_input, 1);
     }
     if (rc == 0 && (rc = mm_writer_end(en->out, &cmd->err)) == 0) {
         rc = mm_trace_close(en->trace, &cmd->err);
-        en->trace = NULL;
+        en->trace = NULL; /* closed */
     }
     mm_cmd_info(cmd, "%" PRIu64 " pictures, %" PRIu64 " runs of the encoder, %.1f MiB at most",
                 en->pictures, en->runs, (double)mm_arena_peak(en->ctx.arena) / 1048576.0);
@@ -561,8 +543,9 @@ static void close_all(struct encoder *en)
 
 static void set_option(struct opts *o, struct mm_cmd *cmd, int c, const char *arg)
 {
-    static const char *const aspects[] = { "crop", "pad", "anyres", "squeeze", "square", NULL };
-    int w;
+    static const char *const words[] = { "crop", "square", "pad", "anyres", "squeeze", NULL };
+    static const enum mm_aspect aspects[] = { MM_ASPECT_CROP, MM_ASPECT_CROP, MM_ASPECT_PAD,
+                                              MM_ASPECT_ANYRES, MM_ASPECT_SQUEEZE };
 
     switch (c) {
     case 'm': o->model = arg; break;
@@ -577,8 +560,7 @@ static void set_option(struct opts *o, struct mm_cmd *cmd, int c, const char *ar
         o->vision.has_layer = true;
         break;
     case OPT_ASPECT:
-        w = mm_opt_word(cmd, "--aspect", arg, aspects);
-        o->vision.aspect = w == 4 ? MM_ASPECT_CROP : (enum mm_aspect)w;
+        o->vision.aspect = aspects[mm_opt_word(cmd, "--aspect", arg, words)];
         o->vision.has_aspect = true;
         break;
     case OPT_TOWER: o->vision.tower = arg; break;

@@ -210,8 +210,6 @@ static int unigram_piece(struct mm_hfmodel *m, struct mm_tok *t, size_t i, const
         return r;
     if (i == 0 || f < m->spm.min_score)
         m->spm.min_score = f;
-    if (i == 0 || f > m->spm.max_score)
-        m->spm.max_score = f;
     if (mm_trie_add(m->spm.pieces, json_string_value(s), json_string_length(s), (int32_t)i) < 0)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     return 0;
