@@ -147,6 +147,52 @@ static void test_others(void **state)
     }
 }
 
+/* One picture of 24 x 20, written by Pillow in other formats: lossless ones hold
+ * the same pixels, of animations the first frame counts.
+ */
+static const struct {
+    const char *file;
+    enum mm_image_mode mode;
+    int w, h, orientation;
+    bool lossless;
+} kinds[] = {
+    { "deflate.tiff", MM_IMG_RGB, 24, 20, 1, true },
+    { "exif.webp", MM_IMG_RGB, 24, 20, 6, true },
+    { "anim.webp", MM_IMG_RGBA, 24, 20, 1, true },
+    { "x.avif", MM_IMG_RGB, 24, 20, 1, false },
+    { "still.gif", MM_IMG_RGBA, 24, 20, 1, false },
+    { "pal.bmp", MM_IMG_P, 24, 20, 1, false },
+    { "g4.tiff", MM_IMG_BIT, 24, 20, 1, false },
+    { "x.ico", MM_IMG_RGB, 20, 17, 1, false },
+};
+
+static void test_kinds(void **state)
+{
+    struct mm_image first = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        char path[200];
+        struct mm_err e = { 0 };
+        struct mm_image im;
+
+        snprintf(path, sizeof(path), "tests/fuzz/seeds/image/%s", kinds[i].file);
+        ok(mm_image_load(&im, path, &e), &e);
+        assert_int_equal(im.mode, kinds[i].mode);
+        assert_int_equal(im.w, kinds[i].w);
+        assert_int_equal(im.h, kinds[i].h);
+        assert_int_equal(im.orientation, kinds[i].orientation);
+        ok(mm_image_rgb(&im, &e), &e);
+        if (kinds[i].lossless && first.px)
+            assert_memory_equal(im.px, first.px, 24 * 20 * 3);
+        if (i == 0)
+            first = im;
+        else
+            mm_image_free(&im);
+    }
+    mm_image_free(&first);
+}
+
 static void test_not_a_picture(void **state)
 {
     static const char *const texts[] = {
@@ -215,8 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decode),        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_limit),         cmocka_unit_test(test_others),
-        cmocka_unit_test(test_not_a_picture), cmocka_unit_test(test_video),
-        cmocka_unit_test(test_png_round_trip),
+        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_not_a_picture),
+        cmocka_unit_test(test_video),         cmocka_unit_test(test_png_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
