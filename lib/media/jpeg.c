@@ -42,19 +42,22 @@ static void on_message(j_common_ptr c)
 }
 
 /* libjpeg completes a damaged picture with grey and only warns; we refuse it.
- * Stray bytes between markers and odd versions are harmless and common. */
+ * Its other warnings (stray bytes between markers, odd versions) lose nothing.
+ */
 static void on_emit(j_common_ptr c, int level)
 {
     if (level >= 0)
         return;
     switch (c->err->msg_code) {
-    case JWRN_EXTRANEOUS_DATA:
-    case JWRN_JFIF_MAJOR:
-    case JWRN_ADOBE_XFORM:
-    case JWRN_BOGUS_ICC:
-        return;
-    default:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_JPEG_EOF:
+    case JWRN_MUST_RESYNC:
         on_exit_error(c);
+        break;
+    default:
+        break;
     }
 }
 
