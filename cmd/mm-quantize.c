@@ -164,7 +164,9 @@ static int plan_language(struct work *k, const struct mm_cmd *cmd, const char *n
 
     if (rc < 0)
         return rc;
-    rc = mm_tokexport_gguf(k->w, mm_ckpt_dir(k->ck), k->lm.vocab, e);
+    const struct mm_tokexport_spec s = { .rows = k->lm.vocab, .bos = k->lm.bos,
+                                         .eos = k->lm.eos };
+    rc = mm_tokexport_gguf(k->w, mm_ckpt_dir(k->ck), &s, e);
     if (rc == MM_ENOENT) {
         mm_cmd_warn(cmd, "%s; the file will take and give token ids only", e->msg);
         mm_err_clear(e);

@@ -251,6 +251,8 @@ int mm_llama_gguf_plan(struct mm_llama_gguf *m, struct mm_convert *c, struct mm_
     p.meta = mm_ckpt_lookup(ck, embedding.meta) != NULL;
     if ((rc = plan_tensors(&p)) == 0 && (rc = plan_divisors(m, &p)) == 0) {
         m->vocab = (size_t)p.conf.vocab;
+        m->bos = p.conf.bos;
+        m->eos = p.conf.neos ? p.conf.eos[0] : -1;
         write_keys(w, &p, name);
     }
     mm_load_free(p.load);

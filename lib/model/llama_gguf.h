@@ -11,6 +11,7 @@
 struct mm_llama_gguf {
     float *divisors; /* rope_freqs.weight, malloc'd; NULL: none */
     size_t vocab;    /* rows of the embedding */
+    int32_t bos, eos; /* of the configuration, -1: none */
 };
 void mm_llama_gguf_free(struct mm_llama_gguf *m); /* takes a zeroed one */
 

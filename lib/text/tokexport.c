@@ -19,6 +19,7 @@ enum kind { SPM, BYTE_LEVEL };
 
 struct export {
     struct mm_ggufw *w;
+    const struct mm_tokexport_spec *spec;
     struct mm_tok *tok;     /* the directory's, added tokens and marks included */
     struct mm_tok spm_vocab; /* tokenizer.model alone: scores and types */
     struct mm_spm spm;
@@ -166,28 +167,46 @@ static void write_id(struct export *x, const char *key, int32_t id)
         mm_ggufw_u32(x->w, key, (uint32_t)id);
 }
 
-/* What encoding adds, by trying: a post-processor may decide it. */
-static int write_marks(struct export *x, struct mm_err *e)
+/* What encoding adds to a text, by trying: a post-processor may decide it.
+ * -1: nothing. */
+static int added_marks(int32_t *before, int32_t *after, const struct mm_tok *t, struct mm_err *e)
 {
-    const struct mm_tok *const t = x->tok;
     struct mm_ids bare = { 0 }, full = { 0 };
     int rc;
 
-    write_id(x, KEY "bos_token_id", t->bos);
-    write_id(x, KEY "eos_token_id", t->eos);
-    write_id(x, KEY "unknown_token_id", t->unk);
-    write_id(x, KEY "padding_token_id", t->pad);
+    *before = *after = -1;
     if ((rc = mm_tok_encode(t, &bare, "a", 1, 0, e)) == 0 &&
-        (rc = mm_tok_encode(t, &full, "a", 1, MM_TOK_SPECIAL, e)) == 0) {
-        const bool more = full.n > bare.n;
-        mm_ggufw_bool(x->w, KEY "add_bos_token", more && full.v[0] == t->bos);
-        mm_ggufw_bool(x->w, KEY "add_eos_token", more && full.v[full.n - 1] == t->eos);
+        (rc = mm_tok_encode(t, &full, "a", 1, MM_TOK_SPECIAL, e)) == 0 && full.n > bare.n) {
+        const bool leads = bare.n == 0 || full.v[0] != bare.v[0];
+        if (leads)
+            *before = full.v[0];
+        if (full.n - bare.n > (leads ? 1u : 0u))
+            *after = full.v[full.n - 1];
     }
     mm_ids_free(&bare);
     mm_ids_free(&full);
+    return rc;
+}
+
+static int write_marks(struct export *x, struct mm_err *e)
+{
+    const struct mm_tok *const t = x->tok;
+    int32_t before, after;
+    const int rc = added_marks(&before, &after, t, e);
+
+    if (rc < 0)
+        return rc;
+    const int32_t bos = t->bos >= 0 ? t->bos : before >= 0 ? before : x->spec->bos;
+    const int32_t eos = t->eos >= 0 ? t->eos : after >= 0 ? after : x->spec->eos;
+    write_id(x, KEY "bos_token_id", bos);
+    write_id(x, KEY "eos_token_id", eos);
+    write_id(x, KEY "unknown_token_id", t->unk);
+    write_id(x, KEY "padding_token_id", t->pad);
+    mm_ggufw_bool(x->w, KEY "add_bos_token", before >= 0 && before == bos);
+    mm_ggufw_bool(x->w, KEY "add_eos_token", after >= 0 && after == eos);
     if (t->chat_template)
         mm_ggufw_str(x->w, "tokenizer.chat_template", t->chat_template, strlen(t->chat_template));
-    return rc;
+    return 0;
 }
 
 /* Does the normalizer or pre-tokenizer of tokenizer.json put "▁" first? */
@@ -373,15 +392,16 @@ static void free_export(struct export *x)
     free(x->type);
 }
 
-int mm_tokexport_gguf(struct mm_ggufw *w, const char *dir, size_t rows, struct mm_err *e)
+int mm_tokexport_gguf(struct mm_ggufw *w, const char *dir, const struct mm_tokexport_spec *s,
+                      struct mm_err *e)
 {
-    struct export x = { .w = w };
+    struct export x = { .w = w, .spec = s };
     struct mm_buf path = { 0 };
     int rc = mm_tok_open(&x.tok, dir, e);
 
     if (rc < 0)
         return rc;
-    x.n = rows ? rows : mm_tok_size(x.tok); /* tokens without a row cannot be used */
+    x.n = s->rows ? s->rows : mm_tok_size(x.tok); /* tokens without a row cannot be used */
     if (is_file(&path, dir, "tokenizer.model"))
         rc = export_model(&x, path.p, e);
     else if (is_file(&path, dir, "tokenizer.json"))
