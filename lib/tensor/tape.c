@@ -130,6 +130,8 @@ void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy)
     for (const struct entry *en = c->tape->last; en && !c->err.code; en = en->before)
         if (en->node.y->grad)
             en->node.back(c, &en->node);
+    c->tape->last = NULL;
+    c->tape->count = 0;
 }
 
 void mm_backward(struct mm_ctx *c, struct mm_var *loss)

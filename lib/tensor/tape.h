@@ -26,14 +26,16 @@ MM_MUST_CHECK int mm_tape_new(struct mm_ctx *c, struct mm_err *e);
 void mm_tape_free(struct mm_ctx *c);
 
 /* mm_tape_reset: forget the nodes and release what the arena got since
- * mm_tape_new: activations, and gradients that lie in the arena. */
+ * mm_tape_new: activations, and gradients that lie in the arena.  Once per
+ * micro-batch. */
 void mm_tape_reset(struct mm_ctx *c);
 
 size_t mm_tape_count(const struct mm_ctx *c); /* nodes; 0 without a tape */
 
 /* mm_backward: gradients of the scalar loss (one element) with respect to all
  * that needs one.  mm_backward_from: of sum(y * dy) instead; dy has y's shape.
- * Both may be called once per recording.  Errors: ctx->err. */
+ * The nodes are forgotten afterwards, memory stays until mm_tape_reset.  Errors:
+ * ctx->err. */
 void mm_backward(struct mm_ctx *c, struct mm_var *loss);
 void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy);
 

@@ -150,11 +150,14 @@ static void reset_forgets_all_but_owned_gradients(void **state)
     w->grad = grad;
     assert_int_equal(mm_tape_new(&c, NULL), 0);
     for (int i = 1; i <= 20; i++) {
-        mm_backward(&c, mm_reduce(&c, mm_scale(&c, w, 2), 1, MM_REDUCE_SUM));
+        struct mm_var *loss = mm_reduce(&c, mm_scale(&c, w, 2), 1, MM_REDUCE_SUM);
+
         assert_int_equal(mm_tape_count(&c), 2);
+        if (i % 2) /* the other recordings are given up */
+            mm_backward(&c, loss);
         mm_tape_reset(&c);
         assert_int_equal(mm_tape_count(&c), 0);
-        assert_float_equal(grad[3], 2 * (float)i, 0);
+        assert_float_equal(grad[3], 2 * (float)((i + 1) / 2), 0);
         if (i == 1)
             peak = mm_arena_peak(c.arena);
     }
