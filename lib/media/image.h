@@ -69,6 +69,12 @@ MM_MUST_CHECK int mm_image_resize(struct mm_image *dst, const struct mm_image *s
 MM_MUST_CHECK int mm_image_canvas(struct mm_image *dst, const struct mm_image *src, int w, int h,
                                   int x, int y, const unsigned char colour[3], struct mm_err *e);
 
+/* mm_image_resize_on_square: mm_image_canvas of RGB src in the middle of a square of
+ * its longer side, resized to size x size, without making the square. */
+MM_MUST_CHECK int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src,
+                                            int size, const unsigned char colour[3],
+                                            enum mm_filter f, struct mm_err *e);
+
 /* mm_image_crop: the w x h rectangle at (x, y); outside src is zero.  x and y may be
  * negative. */
 MM_MUST_CHECK int mm_image_crop(struct mm_image *dst, const struct mm_image *src, int x, int y,

@@ -69,14 +69,19 @@ int mm_preprocess_crop(struct mm_image *dst, const struct mm_image *src, int w, 
                          crop_start(src->h, h, torchvision), w, h, e);
 }
 
+static void mean_colour(unsigned char colour[3], const struct mm_preprocess *p)
+{
+    for (int c = 0; c < 3; c++)
+        colour[c] = (unsigned char)(fminf(fmaxf(p->mean[c], 0.0f), 1.0f) * 255.0f);
+}
+
 int mm_preprocess_square(struct mm_image *dst, const struct mm_image *src,
                          const struct mm_preprocess *p, struct mm_err *e)
 {
     const int side = src->w > src->h ? src->w : src->h;
     unsigned char colour[3];
 
-    for (int c = 0; c < 3; c++)
-        colour[c] = (unsigned char)(fminf(fmaxf(p->mean[c], 0.0f), 1.0f) * 255.0f);
+    mean_colour(colour, p);
     return mm_image_canvas(dst, src, side, side, (side - src->w) / 2, (side - src->h) / 2, colour,
                            e);
 }
@@ -172,13 +177,30 @@ static int squeeze(struct work *w, const struct mm_preprocess *p, struct mm_err 
     return take(w, mm_image_resize(&next, w->im, p->size, p->size, p->filter, e), &next);
 }
 
+/* To a square of the mean colour and its size. */
+static int pad(struct work *w, const struct mm_preprocess *p, struct mm_err *e)
+{
+    unsigned char colour[3];
+    struct mm_image next;
+    int rc;
+
+    if ((rc = to_rgb(w, e)) != 0)
+        return rc;
+    if (!p->do_resize)
+        return take(w, mm_preprocess_square(&next, w->im, p, e), &next);
+    mean_colour(colour, p);
+    return take(w, mm_image_resize_on_square(&next, w->im, p->size, colour, p->filter, e), &next);
+}
+
 static int fit_size(struct work *w, const struct mm_preprocess *p, struct mm_err *e)
 {
     struct mm_image next;
     const int crop = p->crop ? p->crop : p->size;
     int rc = 0;
 
-    if (p->do_resize && p->aspect == MM_ASPECT_SQUEEZE)
+    if (p->aspect == MM_ASPECT_PAD)
+        rc = pad(w, p, e);
+    else if (p->do_resize && p->aspect == MM_ASPECT_SQUEEZE)
         rc = squeeze(w, p, e);
     else if (p->do_resize)
         rc = take(w, mm_preprocess_resize(&next, w->im, p, e), &next);
@@ -222,12 +244,9 @@ static int alloc_pixels(struct mm_pixels *out, int tiles, const struct mm_image 
 static int run_one(struct mm_pixels *out, struct work *w, const struct mm_preprocess *p,
                    struct mm_err *e)
 {
-    struct mm_image next;
-    int rc = 0;
+    int rc;
 
-    if (p->aspect == MM_ASPECT_PAD && (rc = to_rgb(w, e)) == 0)
-        rc = take(w, mm_preprocess_square(&next, w->im, p, e), &next);
-    if (rc || (rc = fit_size(w, p, e)) != 0 || (rc = to_rgb(w, e)) != 0)
+    if ((rc = fit_size(w, p, e)) != 0 || (rc = to_rgb(w, e)) != 0)
         return rc;
     if ((rc = alloc_pixels(out, 1, w->im, e)) == 0)
         normalise(out->px, w->im, p);

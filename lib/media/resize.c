@@ -337,3 +337,58 @@ int mm_image_resize(struct mm_image *dst, const struct mm_image *src, int w, int
 {
     return mm_resize_with(mm_cpu_detect(), dst, src, w, h, f, e);
 }
+
+/* Horizontal pass over a square of which only the rows of src are not blank. */
+static int square_h(struct mm_image *mid, const struct mm_image *src, int side, int size,
+                    const unsigned char colour[3], enum mm_filter f, struct mm_err *e)
+{
+    const struct passes p = choose(mm_cpu_detect());
+    const size_t wide = (size_t)src->w * 3, out = (size_t)size * 3;
+    const size_t left = (size_t)((side - src->w) / 2) * 3, top = (size_t)((side - src->h) / 2);
+    unsigned char *row = malloc((size_t)side * 3);
+    struct mm_resize_axis a = { 0 };
+    int rc;
+
+    if (!row)
+        return mm_err_set(e, MM_ENOMEM, "padding to %d x %d: out of memory", side, side);
+    if ((rc = mm_resize_axis_new(&a, side, size, f, e)) == 0)
+        rc = mm_image_new(mid, MM_IMG_RGB, size, side, 0, e);
+    for (size_t i = 0; i < (size_t)side * 3; i++)
+        row[i] = colour[i % 3];
+    for (size_t y = 0; rc == 0 && y < (size_t)side; y++) {
+        unsigned char *d = mid->px + y * out;
+        const bool blank = y < top || y >= top + (size_t)src->h;
+        if (blank && y > 0 && y != top + (size_t)src->h) {
+            memcpy(d, d - out, out); /* as the one above */
+            continue;
+        }
+        if (!blank)
+            memcpy(row + left, src->px + (y - top) * wide, wide);
+        else
+            for (size_t i = 0; i < wide; i++)
+                row[left + i] = colour[i % 3];
+        p.h(d, row, 3, &a);
+    }
+    mm_resize_axis_free(&a);
+    free(row);
+    return rc;
+}
+
+int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src, int size,
+                              const unsigned char colour[3], enum mm_filter f, struct mm_err *e)
+{
+    const int side = src->w > src->h ? src->w : src->h;
+    struct mm_image mid = { 0 };
+    int rc;
+
+    *dst = mid;
+    if (f == MM_NEAREST || side == size) {
+        if ((rc = mm_image_canvas(&mid, src, side, side, (side - src->w) / 2, (side - src->h) / 2,
+                                  colour, e)) == 0)
+            rc = mm_image_resize(dst, &mid, size, size, f, e);
+    } else if ((rc = square_h(&mid, src, side, size, colour, f, e)) == 0) {
+        rc = mm_image_resize(dst, &mid, size, size, f, e); /* the vertical pass is left */
+    }
+    mm_image_free(&mid);
+    return rc;
+}

@@ -135,6 +135,36 @@ static void test_variants(void **state)
     }
 }
 
+/* Padding and resizing in one step is the two steps. */
+static void test_on_square(void **state)
+{
+    static const unsigned char colour[3] = { 122, 116, 104 };
+    struct mm_rng r;
+    struct mm_err e = { 0 };
+
+    (void)state;
+    mm_rng_seed(&r, 2);
+    for (int i = 0; i < 300; i++) {
+        struct mm_image im, square, a, b;
+        const int size = 1 + (int)mm_rng_below(&r, 60);
+        const enum mm_filter f = (enum mm_filter)mm_rng_below(&r, 6);
+
+        ok(mm_image_new(&im, MM_IMG_RGB, 1 + (int)mm_rng_below(&r, 60),
+                        1 + (int)mm_rng_below(&r, 60), 0, &e), &e);
+        fill(&im, &r);
+        const int side = im.w > im.h ? im.w : im.h;
+        ok(mm_image_canvas(&square, &im, side, side, (side - im.w) / 2, (side - im.h) / 2, colour,
+                           &e), &e);
+        ok(mm_image_resize(&a, &square, size, size, f, &e), &e);
+        ok(mm_image_resize_on_square(&b, &im, size, colour, f, &e), &e);
+        assert_memory_equal(a.px, b.px, (size_t)(size * size * 3));
+        mm_image_free(&im);
+        mm_image_free(&square);
+        mm_image_free(&a);
+        mm_image_free(&b);
+    }
+}
+
 static void test_refused(void **state)
 {
     unsigned char px = 0;
@@ -155,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_on_square),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
