@@ -139,7 +139,15 @@ bool mm_cut_next(struct mm_cut *c, const struct mm_tok *t, const struct mm_trie 
         if ((a->special && !parse) || (a->single_word && word_beside(c->s, c->n, start, end)))
             continue;
         take_spaces(c, a, t->python_space, &start, &end);
-        c->scan = end;
+        if (start < c->pos && a->lstrip) { /* the last token took its space */
+            start = c->pos;
+            if (start >= end) {
+                c->pos = end;
+                continue;
+            }
+        }
+        if (start < c->pos) /* it is in the space that the last one took: both stand */
+            c->pos = start;
         if (start == c->pos)
             return give(c, f, end, a->id);
         c->held = a->id;

@@ -21,6 +21,7 @@ struct mm_bpe {
     char *prefix, *suffix;
     size_t nprefix, nsuffix;
     int32_t byte_id[256];
+    size_t limit;        /* tokens added later, from this id on, are not the model's */
     struct pair *pair;
     size_t npair, used; /* npair is a power of two or 0 */
     uint32_t nrank;
@@ -62,6 +63,7 @@ int mm_bpe_new(struct mm_bpe **out, const struct mm_bpe_conf *c, struct mm_err *
         mm_bpe_free(b);
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     }
+    b->limit = c->vocab->n;
     for (unsigned i = 0; i < 256; i++) {
         char name[8];
         snprintf(name, sizeof(name), "<0x%02X>", i);
@@ -79,6 +81,13 @@ void mm_bpe_free(struct mm_bpe *b)
     free(b->suffix);
     free(b->pair);
     free(b);
+}
+
+static int32_t find_token(const struct mm_bpe *b, const char *s, size_t n)
+{
+    const int32_t id = mm_vocab_find(b->c.vocab, s, n);
+
+    return id >= 0 && (size_t)id < b->limit ? id : -1;
 }
 
 static size_t pair_slot(const struct mm_bpe *b, int32_t left, int32_t right)
@@ -258,14 +267,14 @@ static int32_t char_id(const struct mm_bpe *b, const char *s, size_t n, bool fir
     char stack[256];
 
     if ((first || !b->nprefix) && (!last || !b->nsuffix))
-        return mm_vocab_find(b->c.vocab, s, n);
+        return find_token(b, s, n);
     const size_t np = first ? 0 : b->nprefix, ns = last ? b->nsuffix : 0;
     if (np + n + ns > sizeof(stack))
         return -1;
     memcpy(stack, b->prefix, np);
     memcpy(stack + np, s, n);
     memcpy(stack + np + n, b->suffix, ns);
-    return mm_vocab_find(b->c.vocab, stack, np + n + ns);
+    return find_token(b, stack, np + n + ns);
 }
 
 static bool fall_back(const struct mm_bpe *b, struct work *w, const char *s, size_t n)
@@ -325,7 +334,7 @@ int mm_bpe_word(const struct mm_bpe *b, struct mm_ids *ids, const char *s, size_
     if (n == 0)
         return 0;
     if (b->c.ignore_merges) {
-        const int32_t id = mm_vocab_find(b->c.vocab, s, n);
+        const int32_t id = find_token(b, s, n);
         if (id >= 0)
             return mm_ids_add(ids, id) < 0 ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
     }

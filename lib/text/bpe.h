@@ -14,7 +14,7 @@
 #include "text/vocab.h"
 
 struct mm_bpe_conf {
-    const struct mm_vocab *vocab; /* outlives the mm_bpe */
+    const struct mm_vocab *vocab; /* outlives the mm_bpe; what is added later is not used */
     const char *prefix;           /* of every character but a word's first; NULL: none */
     const char *suffix;           /* of a word's last character; NULL: none */
     int32_t unk;                  /* what stands for an unknown character; -1: it is dropped */

@@ -33,7 +33,7 @@ static int add_to_trie(struct mm_hf *h, struct mm_tok *t, size_t i, struct mm_er
     if (!a->normalized)
         return mm_trie_add(h->raw, p->s, p->n, (int32_t)i) < 0 ?
             mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
-    r = mm_hfnorm_run(h->norm, &b, p->s, p->n, e);
+    r = mm_hfnorm_run(h->norm, &b, NULL, p->s, p->n, e);
     if (r == 0 && b.n > 0 && mm_trie_add(h->normed, b.p, b.n, (int32_t)i) < 0)
         r = mm_err_set(e, MM_ENOMEM, "out of memory");
     mm_buf_free(&b);
@@ -121,15 +121,16 @@ static int run_raw(struct run *r, const char *s, size_t n, bool first, struct mm
 {
     struct mm_cut cut;
     struct mm_frag f;
+    bool moved;
     int rc;
 
     mm_buf_reset(&r->text);
-    if ((rc = mm_hfnorm_run(r->h->norm, &r->text, s, n, e)) < 0)
+    if ((rc = mm_hfnorm_run(r->h->norm, &r->text, &moved, s, n, e)) < 0)
         return rc;
     mm_cut_start(&cut, r->text.p, r->text.n);
     while (rc == 0 && mm_cut_next(&cut, r->t, r->h->normed, r->parse, &f))
         rc = f.id >= 0 ? add_added(r, &f, e) :
-            run_words(r, f.s, f.n, first && f.s == r->text.p, e);
+            run_words(r, f.s, f.n, first && !moved && f.s == r->text.p, e);
     return rc;
 }
 
@@ -332,7 +333,7 @@ int mm_hf_normalize(const struct mm_tok *t, struct mm_buf *out, const char *s, s
 {
     const struct mm_hf *h = t->impl;
 
-    return mm_hfnorm_run(h->norm, out, s, n, e);
+    return mm_hfnorm_run(h->norm, out, NULL, s, n, e);
 }
 
 int mm_hf_words(const struct mm_tok *t, struct mm_words *out, const char *s, size_t n,

@@ -18,6 +18,7 @@ struct mm_hfmodel {
     uint32_t inside;        /* WORDPIECE: the node of the prefix of inner pieces, 0: none */
     bool has_inside;
     size_t max;             /* WORDPIECE: characters of a word */
+    size_t limit;           /* WORDLEVEL: ids from here on were added later */
     struct mm_spm spm;      /* UNIGRAM */
 };
 
@@ -190,6 +191,7 @@ static int parse_wordlevel(struct mm_hfmodel **out, struct mm_tok *t, const json
     if (!(*out = new_model(MODEL_WORDLEVEL, e)))
         return MM_ENOMEM;
     (*out)->unk = t->unk;
+    (*out)->limit = t->vocab.n;
     return 0;
 }
 
@@ -384,7 +386,7 @@ int mm_hfmodel_word(const struct mm_hfmodel *m, const struct mm_tok *t, struct m
         return unigram(m, t, ids, s, n, e);
     case MODEL_WORDLEVEL:
         id = mm_vocab_find(&t->vocab, s, n);
-        if (id < 0)
+        if (id < 0 || (size_t)id >= m->limit)
             return unknown(m, ids, s, n, e);
         return mm_ids_add(ids, id) < 0 ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
     }

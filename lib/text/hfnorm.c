@@ -3,14 +3,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unigbrk.h>
 
 #include "text/bytelevel.h"
 #include "text/hfparse.h"
+#include "text/spm.h"
 #include "text/unicode.h"
 
 enum kind {
     NORM_FORM, NORM_LOWER, NORM_STRIP, NORM_ACCENTS, NORM_REPLACE, NORM_PREPEND, NORM_NMT,
-    NORM_BERT, NORM_BYTES
+    NORM_BERT, NORM_BYTES, NORM_CHARSMAP
 };
 
 struct step {
@@ -21,6 +23,7 @@ struct step {
     bool python;                          /* BERT as the Python tokenizer */
     struct mm_hfpat pat;                  /* REPLACE */
     struct mm_str text;                   /* REPLACE, PREPEND: what is put in */
+    struct mm_spm *spm;                   /* CHARSMAP: the rules are in it */
 };
 
 struct mm_hfnorm {
@@ -50,6 +53,58 @@ static int parse_bert(struct step *s, const json_t *j, struct mm_err *e)
     return mm_hf_bool(&s->accents, j, "strip_accents", s->lower, e);
 }
 
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* RFC 4648; false if s[n] is none. */
+static bool decode_base64(struct mm_buf *out, const char *s, size_t n)
+{
+    uint32_t bits = 0;
+    int have = 0;
+
+    while (n > 0 && s[n - 1] == '=')
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        const int d = base64_digit(s[i]);
+        if (d < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)d;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            mm_buf_char(out, (char)(bits >> have & 0xff));
+        }
+    }
+    return true;
+}
+
+static int parse_charsmap(struct step *s, const json_t *j, struct mm_err *e)
+{
+    struct mm_buf b = { 0 };
+    struct mm_str text;
+    int r = mm_hf_string(&text, j, "precompiled_charsmap", e);
+
+    if (r < 0)
+        return r;
+    s->spm = calloc(1, sizeof(*s->spm));
+    if (!decode_base64(&b, text.s, text.n))
+        r = mm_err_set(e, MM_EDATA, "'precompiled_charsmap' is no base64");
+    else if (!s->spm || b.failed)
+        r = mm_err_set(e, MM_ENOMEM, "out of memory");
+    else if (b.n > 0)
+        r = mm_spm_set_charsmap(s->spm, (const unsigned char *)b.p, b.n, e);
+    mm_buf_free(&b);
+    return r;
+}
+
 static int parse_params(struct step *s, const json_t *j, struct mm_err *e)
 {
     int r = 0;
@@ -67,6 +122,8 @@ static int parse_params(struct step *s, const json_t *j, struct mm_err *e)
         return mm_hf_string(&s->text, j, "prepend", e);
     case NORM_BERT:
         return parse_bert(s, j, e);
+    case NORM_CHARSMAP:
+        return parse_charsmap(s, j, e);
     default:
         return 0;
     }
@@ -85,6 +142,7 @@ static int add_step(void *arg, const char *type, const json_t *j, struct mm_err 
         { "StripAccents", NORM_ACCENTS, 0 },   { "Replace", NORM_REPLACE, 0 },
         { "Prepend", NORM_PREPEND, 0 },        { "Nmt", NORM_NMT, 0 },
         { "BertNormalizer", NORM_BERT, 0 },    { "ByteLevel", NORM_BYTES, 0 },
+        { "Precompiled", NORM_CHARSMAP, 0 },
     };
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -138,8 +196,12 @@ void mm_hfnorm_free(struct mm_hfnorm *n)
 {
     if (!n)
         return;
-    for (size_t i = 0; i < n->n; i++)
+    for (size_t i = 0; i < n->n; i++) {
         mm_hfpat_free(&n->v[i].pat);
+        if (n->v[i].spm)
+            free(n->v[i].spm->charsmap);
+        free(n->v[i].spm);
+    }
     free(n->v);
     json_decref(n->src);
     free(n);
@@ -280,6 +342,31 @@ static int bert(const struct step *st, struct mm_buf *out, const char *s, size_t
     return 0;
 }
 
+/* Each short grapheme as a whole, else each of its characters; a rule for a
+ * part of it stands for all, as in the reference. */
+static void charsmap(const struct mm_spm *m, struct mm_buf *out, const char *s, size_t n)
+{
+    const uint8_t *const end = (const uint8_t *)s + n;
+    struct mm_str to;
+
+    for (size_t i = 0; i < n;) {
+        const uint8_t *next = u8_grapheme_next((const uint8_t *)s + i, end);
+        const size_t stop = next ? (size_t)((const char *)next - s) : n;
+        if (stop - i < 6 && mm_spm_rule(m, MM_SPM_SHORTEST, s + i, stop - i, &to)) {
+            mm_buf_add(out, to.s, to.n);
+            i = stop;
+        }
+        while (i < stop) {
+            const size_t at = i;
+            mm_uc_next(s, n, &i);
+            if (mm_spm_rule(m, MM_SPM_SHORTEST, s + at, i - at, &to))
+                mm_buf_add(out, to.s, to.n);
+            else
+                mm_buf_add(out, s + at, i - at);
+        }
+    }
+}
+
 static int run_step(const struct step *st, struct mm_buf *out, const char *s, size_t n,
                     struct mm_err *e)
 {
@@ -297,26 +384,46 @@ static int run_step(const struct step *st, struct mm_buf *out, const char *s, si
     case NORM_NMT: nmt(out, s, n); return 0;
     case NORM_BERT: return bert(st, out, s, n);
     case NORM_BYTES: mm_bytelevel_encode(out, s, n); return 0;
+    case NORM_CHARSMAP: charsmap(st->spm, out, s, n); return 0;
     }
     return 0;
 }
 
-int mm_hfnorm_run(const struct mm_hfnorm *norm, struct mm_buf *out, const char *s, size_t n,
-                  struct mm_err *e)
+/* Does the step leave out the first character of s[n], n > 0? */
+static bool drops_front(const struct step *st, const char *s, size_t n)
+{
+    size_t i = 0;
+    const uint32_t c = mm_uc_next(s, n, &i);
+
+    switch (st->kind) {
+    case NORM_STRIP: return st->left && mm_uc_space(c);
+    case NORM_ACCENTS: return mm_uc_accent(c);
+    case NORM_NMT: return nmt_control(c);
+    case NORM_BERT:
+        return (st->clean && bert_dropped(c, st->python)) || (st->accents && mm_uc_nonspacing8(c));
+    case NORM_REPLACE: /* a pattern that is removed: by its first character */
+        return st->text.n == 0 && !st->pat.re && n >= st->pat.text.n && st->pat.text.n > 0 &&
+            memcmp(s, st->pat.text.s, st->pat.text.n) == 0;
+    default: return false;
+    }
+}
+
+int mm_hfnorm_run(const struct mm_hfnorm *norm, struct mm_buf *out, bool *moved, const char *s,
+                  size_t n, struct mm_err *e)
 {
     struct mm_buf a = { 0 }, b = { 0 };
+    bool dropped = false;
     int r = 0;
 
-    if (norm->n == 0) {
-        mm_buf_add(out, s, n);
-    } else {
-        r = run_step(&norm->v[0], &a, s, n, e);
-        for (size_t i = 1; i < norm->n && r == 0; i++) {
-            r = run_step(&norm->v[i], &b, a.p, a.n, e);
-            take(&a, &b);
-        }
-        mm_buf_add(out, a.p, a.n);
+    mm_buf_add(&a, s, n);
+    for (size_t i = 0; i < norm->n && r == 0 && !a.failed; i++) {
+        dropped = dropped || (a.n > 0 && drops_front(&norm->v[i], a.p, a.n));
+        r = run_step(&norm->v[i], &b, a.p, a.n, e);
+        take(&a, &b);
     }
+    mm_buf_add(out, a.p, a.n);
+    if (moved)
+        *moved = dropped;
     if (r == 0 && (out->failed || a.failed || b.failed))
         r = mm_err_set(e, MM_ENOMEM, "out of memory");
     mm_buf_free(&a);

@@ -23,9 +23,11 @@ void mm_hfnorm_free(struct mm_hfnorm *n); /* takes NULL */
 MM_MUST_CHECK int mm_hfnorm_bert(struct mm_hfnorm **n, bool lower, bool strip_accents,
                                  bool chinese, struct mm_err *e);
 
-/* mm_hfnorm_run: append the normalised s[len] to out.  MM_EDATA (a pattern
- * needs too many steps), MM_ENOMEM.  Safe from several threads. */
-MM_MUST_CHECK int mm_hfnorm_run(const struct mm_hfnorm *n, struct mm_buf *out, const char *s,
-                                size_t len, struct mm_err *e);
+/* mm_hfnorm_run: append the normalised s[len] to out.  *moved (may be NULL) is
+ * set if characters at the front were left out, so that the result no longer
+ * begins where s does.  MM_EDATA (a pattern needs too many steps), MM_ENOMEM.
+ * Safe from several threads. */
+MM_MUST_CHECK int mm_hfnorm_run(const struct mm_hfnorm *n, struct mm_buf *out, bool *moved,
+                                const char *s, size_t len, struct mm_err *e);
 
 #endif

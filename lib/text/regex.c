@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unictype.h>
 
 #include "base/buf.h"
+#include "text/unicode.h"
 
 #define MATCH_LIMIT 50000000u /* steps; a megabyte of spaces needs some millions */
 #define DEPTH_LIMIT 1000000u
@@ -19,8 +21,10 @@
 #define NOSPACE "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}" \
     "\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}" \
     "\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
-#define WORD "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
-    "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define CIRCLED "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define ALPHA "\\p{Alphabetic}"
+#define WORD "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}" CIRCLED
+#define LATIN1_NUMBERS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* of Oniguruma's \w outside classes */
 
 struct mm_regex {
     pcre2_code *code;
@@ -33,77 +37,180 @@ struct mm_regex_run {
     pcre2_jit_stack *stack; /* made when the machine's is too small */
 };
 
+/* A pattern on its way from Oniguruma's words to PCRE2's. */
+struct translation {
+    struct mm_buf out;
+    const char *p, *end;
+    int depth; /* of classes: "[a[bc]]" is "[abc]" */
+    const char *wrong; /* what cannot be said, or NULL */
+};
+
 /* The replacement of the escape \c, or NULL. */
 static const char *escape_class(char c, bool in_class)
 {
     switch (c) {
     case 's': return in_class ? SPACE : "[" SPACE "]";
     case 'S': return in_class ? NOSPACE : "[^" SPACE "]";
-    case 'w': return in_class ? WORD : "[" WORD "]";
-    case 'W': return in_class ? NULL : "[^" WORD "]";
+    case 'w': return in_class ? WORD : "[" WORD LATIN1_NUMBERS "]";
+    case 'W': return in_class ? NULL : "[^" WORD LATIN1_NUMBERS "]";
     case 'h': return in_class ? "0-9a-fA-F" : "[0-9a-fA-F]";
     default: return NULL;
     }
 }
 
-/* Oniguruma's pattern in PCRE2's words. */
-static void translate(struct mm_buf *out, const char *p, size_t n)
+/* \p{Han} is the script alone; PCRE2 takes its extensions too unless told. */
+static void property(struct translation *t)
 {
-    bool in_class = false;
+    const char *open = t->p + 1;
+    const char *close = open < t->end ? memchr(open, '}', (size_t)(t->end - open)) : NULL;
+    char name[64];
+    size_t n;
 
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '\\' && i + 1 < n) {
-            const char *class = escape_class(p[++i], in_class);
-            if (class) {
-                mm_buf_str(out, class);
-            } else {
-                mm_buf_char(out, '\\');
-                mm_buf_char(out, p[i]);
-            }
-            continue;
-        }
-        if (p[i] == '[' && in_class && i + 1 < n && p[i + 1] == ':') {
-            const char *end = memchr(p + i, ']', n - i); /* [:punct:] */
-            const size_t len = end ? (size_t)(end - (p + i)) + 1 : 1;
-            mm_buf_add(out, p + i, len);
-            i += len - 1;
-            continue;
-        }
-        if (p[i] == '[' && !in_class) {
-            in_class = true;
-            mm_buf_char(out, '[');
-            if (i + 1 < n && p[i + 1] == '^')
-                mm_buf_char(out, p[++i]);
-            if (i + 1 < n && p[i + 1] == ']')
-                mm_buf_char(out, p[++i]);
-            continue;
-        }
-        if (p[i] == ']')
-            in_class = false;
-        mm_buf_char(out, p[i]);
+    mm_buf_char(&t->out, '\\');
+    mm_buf_char(&t->out, *t->p);
+    if (!close || *open != '{')
+        return;
+    open++;
+    n = (size_t)(close - open);
+    mm_buf_char(&t->out, '{');
+    if (n > 0 && *open == '^') {
+        mm_buf_char(&t->out, '^');
+        open++;
+        n--;
     }
+    if (n < sizeof(name)) {
+        memcpy(name, open, n);
+        name[n] = '\0';
+        if (uc_script_byname(name))
+            mm_buf_str(&t->out, "sc:");
+    }
+    mm_buf_add(&t->out, open, n);
+    mm_buf_char(&t->out, '}');
+    t->p = close;
+}
+
+/* \\W inside a class: all that is no word character, range by range. */
+static void other_ranges(struct mm_buf *out)
+{
+    uint32_t from = 0;
+
+    for (uint32_t c = 0; c <= 0x110000; c++) {
+        const bool word = c == 0x110000 || (c >= 0xd800 && c < 0xe000) || mm_uc_old_word(c);
+        if (!word)
+            continue;
+        if (c > from)
+            mm_buf_printf(out, "\\x{%x}-\\x{%x}", (unsigned)from, (unsigned)c - 1);
+        from = c + 1;
+    }
+}
+
+static void escape(struct translation *t)
+{
+    const char c = *++t->p;
+    const char *class = escape_class(c, t->depth > 0);
+
+    if (class) {
+        mm_buf_str(&t->out, class);
+    } else if (c == 'p' || c == 'P') {
+        property(t);
+    } else if (c == 'W' && t->depth > 0) {
+        other_ranges(&t->out);
+    } else {
+        mm_buf_char(&t->out, '\\');
+        mm_buf_char(&t->out, c);
+    }
+}
+
+/* [:punct:] and its like, at "[:"; false if it is none. */
+static bool posix_class(struct translation *t)
+{
+    static const char *const names[][2] = {
+        { "[:punct:]", "\\p{P}" }, { "[:space:]", SPACE },        { "[:word:]", WORD },
+        { "[:alpha:]", ALPHA },    { "[:alnum:]", ALPHA "\\p{Nd}" }, { "[:digit:]", "\\p{Nd}" },
+        { "[:xdigit:]", "0-9a-fA-F" }, { "[:cntrl:]", "\\p{Cc}" }
+    };
+    const size_t left = (size_t)(t->end - t->p);
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const size_t n = strlen(names[i][0]);
+        if (left >= n && memcmp(t->p, names[i][0], n) == 0) {
+            mm_buf_str(&t->out, names[i][1]);
+            t->p += n - 1;
+            return true;
+        }
+    }
+    const char *close = left > 2 && t->p[1] == ':' ? memchr(t->p, ']', left) : NULL;
+    if (!close || close[-1] != ':')
+        return false;
+    mm_buf_add(&t->out, t->p, (size_t)(close - t->p) + 1);
+    t->p = close;
+    return true;
+}
+
+static void open_class(struct translation *t)
+{
+    if (t->depth > 0 && posix_class(t))
+        return;
+    t->depth++;
+    if (t->depth > 1) {
+        if (t->p + 1 < t->end && t->p[1] == '^')
+            t->wrong = "a negated class in a class";
+        return;
+    }
+    mm_buf_char(&t->out, '[');
+    if (t->p + 1 < t->end && t->p[1] == '^')
+        mm_buf_char(&t->out, *++t->p);
+    if (t->p + 1 < t->end && t->p[1] == ']') { /* the first is a character */
+        mm_buf_str(&t->out, "\\]");
+        t->p++;
+    }
+}
+
+static void close_class(struct translation *t)
+{
+    if (t->depth <= 1)
+        mm_buf_char(&t->out, ']');
+    t->depth -= t->depth > 0;
+}
+
+static void translate(struct translation *t)
+{
+    for (; t->p < t->end; t->p++) {
+        if (*t->p == '\\' && t->p + 1 < t->end)
+            escape(t);
+        else if (*t->p == '[')
+            open_class(t);
+        else if (*t->p == ']')
+            close_class(t);
+        else
+            mm_buf_char(&t->out, *t->p);
+        if (t->depth > 0 && *t->p == '&' && t->p + 1 < t->end && t->p[1] == '&')
+            t->wrong = "an intersection of classes";
+    }
+    mm_buf_char(&t->out, '\0');
 }
 
 int mm_regex_new(struct mm_regex **out, const char *pattern, size_t n, struct mm_err *e)
 {
     struct mm_regex *r = calloc(1, sizeof(*r));
-    struct mm_buf b = { 0 };
+    struct translation t = { .p = pattern, .end = pattern + n };
     int code;
     PCRE2_SIZE at;
 
-    translate(&b, pattern, n);
-    mm_buf_char(&b, '\0');
-    if (!r || b.failed) {
+    translate(&t);
+    if (!r || t.out.failed || t.wrong) {
         free(r);
-        mm_buf_free(&b);
-        return mm_err_set(e, MM_ENOMEM, "out of memory");
+        mm_buf_free(&t.out);
+        return t.wrong ? mm_err_set(e, MM_EMISSING, "pattern '%.*s': %s is not supported",
+                                    (int)(n < 200 ? n : 200), pattern, t.wrong) :
+            mm_err_set(e, MM_ENOMEM, "out of memory");
     }
     /* (*NUL) and the like at the start would change the limits: not taken. */
-    r->code = strncmp(b.p, "(*", 2) == 0 ? NULL :
-        pcre2_compile((PCRE2_SPTR)b.p, b.n - 1,
+    r->code = strncmp(t.out.p, "(*", 2) == 0 ? NULL :
+        pcre2_compile((PCRE2_SPTR)t.out.p, t.out.n - 1,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &at,
                       NULL);
-    mm_buf_free(&b);
+    mm_buf_free(&t.out);
     if (!r->code) {
         free(r);
         return mm_err_set(e, MM_EDATA, "pattern '%.*s' cannot be compiled",

@@ -50,6 +50,12 @@ MM_MUST_CHECK int mm_spm_parse(struct mm_tok *t, struct mm_spm *m, const unsigne
 MM_MUST_CHECK int mm_spm_set_charsmap(struct mm_spm *m, const unsigned char *p, size_t n,
                                       struct mm_err *e);
 
+/* mm_spm_rule: the longest or shortest rule of the charsmap that applies at
+ * s[n]: bytes it replaces (0: none) and what with. */
+enum mm_spm_match { MM_SPM_LONGEST, MM_SPM_SHORTEST };
+size_t mm_spm_rule(const struct mm_spm *m, enum mm_spm_match which, const char *s, size_t n,
+                   struct mm_str *to);
+
 /* mm_spm_normalize: append the normalised form of s[n].  prefix: add the dummy
  * mark if the model says so; keep_lead: do not strip leading spaces. */
 void mm_spm_normalize(const struct mm_spm *m, struct mm_buf *out, const char *s, size_t n,

@@ -40,9 +40,8 @@ static size_t offset_of(uint32_t unit)
     return (size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-/* The longest rule that applies at s[n]: bytes it replaces (0: none) and its
- * replacement. */
-static size_t find_rule(const struct mm_spm *m, const char *s, size_t n, struct mm_str *to)
+size_t mm_spm_rule(const struct mm_spm *m, enum mm_spm_match which, const char *s, size_t n,
+                   struct mm_str *to)
 {
     size_t best = 0;
 
@@ -63,6 +62,8 @@ static size_t find_rule(const struct mm_spm *m, const char *s, size_t n, struct 
             best = i + 1;
             to->s = m->pool + at;
             to->n = strlen(to->s);
+            if (which == MM_SPM_SHORTEST)
+                break;
         }
     }
     return best;
@@ -79,7 +80,7 @@ static size_t next_part(const struct mm_spm *m, const char *s, size_t n, struct 
         *to = (struct mm_str){ s, len };
         return len;
     }
-    if ((len = find_rule(m, s, n, to)) > 0)
+    if ((len = mm_spm_rule(m, MM_SPM_LONGEST, s, n, to)) > 0)
         return len;
     if ((len = mm_utf8_get(s, n, &cp)) > 0) {
         *to = (struct mm_str){ s, len };

@@ -143,6 +143,27 @@ static const struct range new_script[] = {
     { 0x2b735, 0x2b738 }, { 0x2ceb0, 0x2ebe0 }, { 0x30000, 0x3134a },
 };
 
+/* Word characters and numbers since Unicode 15: the reference's regular
+ * expressions and Rust's own tables are newer than its patterns. */
+static const struct range later_word[] = {
+    { 0x897, 0x897 }, { 0xcf3, 0xcf3 }, { 0xece, 0xece }, { 0x1c89, 0x1c8a },
+    { 0xa7cb, 0xa7cd }, { 0xa7da, 0xa7dc }, { 0x105c0, 0x105f3 }, { 0x10d40, 0x10d65 },
+    { 0x10d69, 0x10d6d }, { 0x10d6f, 0x10d85 }, { 0x10ec2, 0x10ec4 }, { 0x10efc, 0x10eff },
+    { 0x1123f, 0x11241 }, { 0x11380, 0x11389 }, { 0x1138b, 0x1138b }, { 0x1138e, 0x1138e },
+    { 0x11390, 0x113b5 }, { 0x113b7, 0x113c0 }, { 0x113c2, 0x113c2 }, { 0x113c5, 0x113c5 },
+    { 0x113c7, 0x113ca }, { 0x113cc, 0x113d3 }, { 0x113e1, 0x113e2 }, { 0x116d0, 0x116e3 },
+    { 0x11bc0, 0x11be0 }, { 0x11bf0, 0x11bf9 }, { 0x11f00, 0x11f10 }, { 0x11f12, 0x11f3a },
+    { 0x11f3e, 0x11f42 }, { 0x11f50, 0x11f5a }, { 0x1342f, 0x1342f }, { 0x13440, 0x13455 },
+    { 0x13460, 0x143fa }, { 0x16100, 0x16139 }, { 0x16d40, 0x16d6c }, { 0x16d70, 0x16d79 },
+    { 0x18cff, 0x18cff }, { 0x1b132, 0x1b132 }, { 0x1b155, 0x1b155 }, { 0x1ccf0, 0x1ccf9 },
+    { 0x1df25, 0x1df2a }, { 0x1e030, 0x1e06d }, { 0x1e08f, 0x1e08f }, { 0x1e4d0, 0x1e4f9 },
+    { 0x1e5d0, 0x1e5fa }, { 0x2b739, 0x2b739 }, { 0x2ebf0, 0x2ee5d }, { 0x31350, 0x323af },
+};
+
+static const struct range later_number[] = {
+    { 0x11f50, 0x11f59 }, { 0x1d2c0, 0x1d2d3 }, { 0x1e4f0, 0x1e4f9 },
+};
+
 #define LISTED(c, r) listed(c, r, sizeof(r) / sizeof((r)[0]))
 
 static bool listed(uint32_t c, const struct range *r, size_t n)
@@ -177,7 +198,7 @@ bool mm_uc_number(uint32_t c)
 {
     if (c < 128)
         return c - '0' < 10;
-    return in_category(c, UC_CATEGORY_MASK_N);
+    return in_category(c, UC_CATEGORY_MASK_N) || LISTED(c, later_number);
 }
 
 bool mm_uc_accent(uint32_t c)
@@ -194,13 +215,18 @@ bool mm_uc_space(uint32_t c)
         c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-bool mm_uc_word(uint32_t c)
+bool mm_uc_old_word(uint32_t c)
 {
     if (c < 128)
         return (c | 32) - 'a' < 26 || c - '0' < 10 || c == '_';
     return in_category(c, UC_CATEGORY_MASK_L | UC_CATEGORY_MASK_M | UC_CATEGORY_MASK_Nd |
                        UC_CATEGORY_MASK_Nl | UC_CATEGORY_MASK_Pc) ||
-        uc_is_property(c, UC_PROPERTY_ALPHABETIC) || c == 0x200c || c == 0x200d;
+        uc_is_property(c, UC_PROPERTY_ALPHABETIC);
+}
+
+bool mm_uc_word(uint32_t c)
+{
+    return mm_uc_old_word(c) || c == 0x200c || c == 0x200d || LISTED(c, later_word);
 }
 
 bool mm_uc_other(uint32_t c)

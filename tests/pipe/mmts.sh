@@ -57,4 +57,17 @@ ok "and agrees with every one" "$(wc -l <list)"
 sed 's/^/# /' list
 "$python" "$TOP/formats/mmts.py" "$vectors/good/mixed.mmt" >list
 ok "it lists a stream" $?
+
+# the program of mmts(5), as printed
+printf '1,2.5\n' >a.csv
+mm-pack a.csv "$TOP/LICENSE" | mm-cut -a x-odd='a\b' >in.mmt
+sed -n '/^import array/,/^\.Ed/p' "$TOP/man/mmts.5" | sed '/^\.Ed/d; s/\\e/\\/g' >double.py
+t "the program of mmts(5) runs" 0 sh -c "mm-pack '$GOLDEN/weights/npy/files/f4.npy' | '$python' double.py >twice.mmt"
+mm-pack "$GOLDEN/weights/npy/files/f4.npy" >once.mmt
+t "what it writes is a stream" 0 mm-ls twice.mmt
+t "and changed" 1 mm-diff once.mmt twice.mmt
+has "by a factor of 2" out 'rel 1 '
+"$python" double.py <in.mmt >same.mmt
+cmp -s in.mmt same.mmt
+ok "it passes on the rest, byte by byte" $?
 finish

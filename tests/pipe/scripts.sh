@@ -1,0 +1,80 @@
+#!/bin/sh
+# scripts: mm-caption, mm-vqa, mm-chat and batch.mk are the pipelines they say.
+. "$TOP/tests/pipe/lib.sh"
+
+case=$GOLDEN/llava/v15_hf
+export MM_MODEL="$case/model"
+s=$TOP/scripts
+
+# the pipeline by hand: PICTURE PROMPT OPTIONS...
+by_hand() {
+    picture=$1
+    prompt=$2
+    shift 2
+    mm-encode -m "$MM_MODEL" "$picture" | mm-project -m "$MM_MODEL" |
+        mm-llm -m "$MM_MODEL" -p "$prompt" -t 0 "$@"
+}
+
+by_hand "$case/cat.png" 'USER: <image>\nIs it a \\cat? ASSISTANT:' >want
+t 'mm-vqa' 0 "$s/mm-vqa "$case/cat.png" 'Is it a \cat?'
+[ -s want ] && cmp -s want out
+ok 'prints the answer of the pipeline, a backslash as it stands' $?
+by_hand "$case/cat.png" '[INST] <image>\nWhy? [/INST]' >want
+t 'mm-vqa with another prompt' 0 "$s/mm-vqa -p '[INST] <image>\n%s [/INST]' "$case/cat.png" 'Why?'
+[ -s want ] && cmp -s want out
+ok 'puts the question where %s is' $?
+t 'mm-vqa: a prompt without %s' 64 "$s/mm-vqa -p '<image>' "$case/cat.png" 'Why?'
+t 'mm-vqa: no question' 64 "$s/mm-vqa "$case/cat.png"
+t 'mm-vqa: no such picture' 65 "$s/mm-vqa nothing.png 'Why?'
+has 'is named' err 'nothing.png'
+MM_MODEL= t 'mm-vqa: no model' 64 "$s/mm-vqa "$case/cat.png" 'Why?'
+has 'is said' err 'no model'
+MM_MODEL=$case/model
+
+t 'mm-caption of three pictures' 0 "$s/mm-caption "$case/cat.png" "$case/cup.png" "$case/cat.png"
+[ "$(wc -l <out)" = 3 ]
+ok 'three lines' $?
+[ "$(sed -n 1p out)" = "$(sed -n 3p out)" ]
+ok 'the same for the same picture' $?
+t 'mm-caption: no picture' 64 "$s/mm-caption
+t 'mm-caption: a text is no picture' 65 "$s/mm-caption "$TOP/Makefile"
+
+printf 'What is this?\nAnd now?\n' >turns
+t 'mm-chat about a picture' 0 "$s/mm-chat "$case/cat.png" <turns
+t 'mm-chat without one' 0 "$s/mm-chat <turns
+t 'mm-chat: two pictures' 64 "$s/mm-chat a.png b.png
+
+mkdir pictures
+cp "$case/cat.png" "$case/cup.png" pictures
+batch() {
+    make -s -j2 -f "$TOP/scripts/batch.mk" DIR=pictures MODEL="$MM_MODEL" TOKENS=4 "$@"
+}
+# names of the results that are newer than a moment ago
+fresh() {
+    find pictures/captions -newer mark -name '*.*' | sort | sed 's,.*/,,' | paste -s -d ' ' -
+}
+moment() {
+    sleep 1.1
+    : >mark
+    sleep 0.1
+}
+t 'batch.mk' 0 batch
+[ "$(cut -f1 pictures/captions/captions.tsv | tr '\n' ' ')" = 'cat.png cup.png ' ]
+ok 'captions every picture' $?
+moment
+t 'batch.mk again' 0 batch
+fresh >out
+same 'does nothing' out ''
+cp "$case/cup.png" pictures/cat.png
+t 'a changed picture' 0 batch
+fresh >out
+same 'is done again, the other is not' out 'captions.tsv cat.png.mmt cat.png.txt'
+moment
+t 'another prompt' 0 batch PROMPT="USER: <image>\\nWhat's this? ASSISTANT:"
+fresh >out
+same 'keeps the features' out 'captions.tsv cat.png.txt cup.png.txt'
+cp "$TOP/Makefile" pictures/broken.png
+t 'a broken picture' 2 batch
+not_there 'leaves no features' pictures/captions/broken.png.mmt
+t 'no model' 2 make -s -f "$TOP/scripts/batch.mk" DIR=pictures
+finish
