@@ -111,17 +111,19 @@ static int side_add(struct side *s, const char *name, int64_t item, const struct
 
 static int load_ckpt(struct side *s, struct mm_err *e)
 {
+    char *stem = mm_io_stem(s->path); /* what mm-pack calls an array without a name */
     char *path = NULL;
     int rc = mm_ckpt_find(&path, s->path, e);
 
     if (rc == 0)
         rc = mm_ckpt_open(&s->ck, path, e);
-    free(path);
     for (size_t i = 0; rc == 0 && i < mm_ckpt_count(s->ck); i++) {
         const struct mm_ckpt_entry *en = mm_ckpt_at(s->ck, i);
 
-        rc = side_add(s, en->name, -1, &en->t, e);
+        rc = side_add(s, en->name[0] == '\0' && stem != NULL ? stem : en->name, -1, &en->t, e);
     }
+    free(path);
+    free(stem);
     return rc;
 }
 

@@ -121,16 +121,6 @@ static enum form form_of_bytes(const char *p, size_t n)
     return FORM_TEXT;
 }
 
-/* The operand's name without folders and suffix: malloc'd, NULL if out of memory. */
-static char *stem(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *base = slash != NULL ? slash + 1 : path;
-    const char *dot = strrchr(base, '.');
-
-    return dot != NULL && dot != base ? strndup(base, (size_t)(dot - base)) : strdup(base);
-}
-
 static int no_memory(struct packer *p)
 {
     return mm_err_set(&p->cmd->err, MM_ENOMEM, "%s: out of memory", p->what);
@@ -149,7 +139,7 @@ static int put(struct packer *p, struct mm_rec *rec, const char *kind, const cha
     if (name == NULL)
         name = p->o->name;
     if (name == NULL && file)
-        name = own = stem(p->path);
+        name = own = mm_io_stem(p->path);
     if (rc == 0 && kind != NULL)
         rc = mm_rec_set(rec, "kind", kind);
     if (rc == 0 && name != NULL && name[0] != '\0')

@@ -145,6 +145,15 @@ int mm_io_slurp(const char *path, size_t max, char **data, size_t *n, struct mm_
     return 0;
 }
 
+char *mm_io_stem(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+
+    return strndup(base, dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base));
+}
+
 int mm_map_open(struct mm_map *m, const char *path, size_t max, struct mm_err *e)
 {
     struct mm_buf b = { 0 };

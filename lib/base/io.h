@@ -31,6 +31,10 @@ MM_MUST_CHECK int mm_io_write(int fd, const void *p, size_t n, struct mm_err *e)
 MM_MUST_CHECK int mm_io_slurp(const char *path, size_t max, char **data, size_t *n,
                               struct mm_err *e);
 
+/* mm_io_stem: the last part of path without its suffix ("a/b.npy": "b"): malloc'd,
+ * NULL if out of memory. */
+char *mm_io_stem(const char *path);
+
 /* A file mapped read-only.  A regular file is mapped; anything else (a pipe)
  * is read into memory up to max bytes. */
 struct mm_map {

@@ -15,7 +15,7 @@ same "with the attributes" out '{"type":"text","bytes":1,"item":3,"kind":"text",
 {"type":"tensor","dtype":"f64","shape":[],"bytes":8}'
 t "a value cannot make a line or an escape sequence" 0 mm-ls "$vectors/good/escapes.mmt"
 same "control characters are escaped" out \
-    '-    text   -    -                         1 name="a\\b\nc\rd\te\u0001\u001f\u007f" x-e="  \b\u000b\f\u000e\u000f " "t"'
+    '-    text   -    -                         1 name="a\\b\nc\rd\te\u0001\u001f\u007f" x-e=" \b\u000b\f\u000e\u000f " "t"'
 t "standard input" 0 sh -c "mm-ls <'$vectors/good/text.mmt'"
 has "is listed" out hello
 t "sections and several operands" 0 mm-ls "$vectors/good/sections.mmt" - "$vectors/good/text.mmt" \
