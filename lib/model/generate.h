@@ -31,7 +31,7 @@ struct mm_gen_spec {
     size_t context;                /* positions of a sequence; 0: what the model was made for */
     const char *const *stop;       /* [nstop] */
     size_t nstop;
-    bool trim;                     /* white space around an answer is dropped */
+    bool trim;                     /* white space around an answer is dropped; always after embeddings */
     bool keep_logits;              /* answers keep the raw logits of each step */
     const struct mm_gram *gram;    /* NULL: free text */
     const struct mm_gvocab *gvocab;
@@ -77,6 +77,9 @@ MM_MUST_CHECK int mm_gen_new(struct mm_gen **g, const struct mm_llama *m, const 
 void mm_gen_free(struct mm_gen *g); /* takes NULL */
 struct mm_past *mm_gen_past(struct mm_gen *g);
 const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g);
+
+/* mm_gen_check: is the prompt neither empty nor too long? */
+MM_MUST_CHECK int mm_gen_check(const struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e);
 
 /* mm_gen_prefill: make the past exactly this prompt, with logits after it.  With
  * ctx->trace nothing is reused, the prompt is computed as one and `logits` of all its

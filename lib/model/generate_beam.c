@@ -152,7 +152,7 @@ static int search_run(struct search *s, size_t room)
 static int answer_text(struct search *s, const struct mm_hyp *h, struct mm_answer *a)
 {
     const struct mm_gen_spec *o = &s->g->o;
-    struct mm_textout t = { .stop = o->stop, .nstop = o->nstop, .trim = o->trim };
+    struct mm_textout t = { .stop = o->stop, .nstop = o->nstop, .trim = o->trim || s->prompt->nrows > 0 };
     struct mm_tok_stream *ts = NULL;
     struct mm_buf b = { 0 };
     size_t n;

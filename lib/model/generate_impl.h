@@ -36,9 +36,6 @@ MM_MUST_CHECK int mm_gen_feed(struct mm_gen *g, struct mm_feed *f, size_t n, mm_
 MM_MUST_CHECK int mm_gen_step(struct mm_gen *g, struct mm_kv *const *kv, const int32_t *ids,
                               float *const *logits, size_t n, struct mm_err *e);
 
-/* mm_gen_check: is the prompt neither empty nor too long? */
-MM_MUST_CHECK int mm_gen_check(const struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e);
-
 /* mm_gen_reusable: how many positions of p the past already holds (all of them only
  * if it has the logits after p). */
 size_t mm_gen_reusable(const struct mm_gen *g, const struct mm_prompt *p);

@@ -51,7 +51,7 @@ static int begin(struct run *r, size_t i, const struct mm_prompt *p, uint64_t nu
     l->media = p->nrows > 0;
     l->text.stop = g->o.stop;
     l->text.nstop = g->o.nstop;
-    l->text.trim = g->o.trim;
+    l->text.trim = g->o.trim || l->media;
     mm_rng_seed(&l->rng, g->o.seed + number);
     a->prompt = p->n;
     l->logits = calloc(g->vocab, sizeof(*l->logits));

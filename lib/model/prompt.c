@@ -25,6 +25,8 @@ static int no_memory(struct mm_err *e)
 
 static void part_free(struct mm_part *p)
 {
+    if (p->borrowed)
+        return;
     free(p->s);
     free(p->rows);
     free(p->hash);
@@ -98,6 +100,21 @@ int mm_parts_rows(struct mm_parts *p, const char *marker, const struct mm_tensor
         }
     for (size_t i = 0; i < part.n; i++)
         part.hash[i] = mm_hash64(part.rows + i * width, width * sizeof(float));
+    return add_part(p, part, e);
+}
+
+int mm_parts_known(struct mm_parts *p, const char *marker, const uint64_t *hash, size_t n,
+                   struct mm_err *e)
+{
+    struct mm_part part = { .kind = MM_PART_ROWS, .n = n };
+
+    for (size_t i = 0; marker && i < NMARKERS; i++)
+        if (strcmp(marker, markers[i].marker) == 0)
+            part.marker = markers[i].marker; /* ours is static */
+    part.hash = calloc(n + 1, sizeof(*part.hash));
+    if (!part.hash)
+        return no_memory(e);
+    memcpy(part.hash, hash, n * sizeof(*hash));
     return add_part(p, part, e);
 }
 
@@ -187,8 +204,8 @@ static int check_counts(const char *s, size_t n, const struct mm_parts *media, s
     return 0;
 }
 
-int mm_parts_fill(struct mm_parts *p, const char *s, size_t n, struct mm_parts *media,
-                  struct mm_err *e)
+int mm_parts_fill(struct mm_parts *p, enum mm_part_kind kind, const char *s, size_t n,
+                  struct mm_parts *media, struct mm_err *e)
 {
     size_t start = 0;
     int rc = check_counts(s, n, media, e);
@@ -198,7 +215,7 @@ int mm_parts_fill(struct mm_parts *p, const char *s, size_t n, struct mm_parts *
         if (!m)
             continue;
         if (i > start)
-            rc = mm_parts_text(p, MM_PART_TEXT, s + start, i - start, e);
+            rc = mm_parts_text(p, kind, s + start, i - start, e);
         size_t k = 0;
         while (!media->v[k].marker || strcmp(media->v[k].marker, m) != 0)
             k++;
@@ -211,7 +228,7 @@ int mm_parts_fill(struct mm_parts *p, const char *s, size_t n, struct mm_parts *
         start = i + 1;
     }
     if (rc == 0 && (start < n || p->n == 0))
-        rc = mm_parts_text(p, MM_PART_TEXT, s + start, n - start, e);
+        rc = mm_parts_text(p, kind, s + start, n - start, e);
     return rc;
 }
 
@@ -225,6 +242,29 @@ int mm_parts_move(struct mm_parts *p, struct mm_parts *media, struct mm_err *e)
         rc = add_part(p, part, e);
     }
     return rc;
+}
+
+int mm_parts_borrow(struct mm_parts *p, const struct mm_parts *src, struct mm_err *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < src->n && rc == 0; i++) {
+        struct mm_part part = src->v[i];
+        part.borrowed = true;
+        rc = add_part(p, part, e);
+    }
+    return rc;
+}
+
+void mm_parts_spell(struct mm_buf *out, const struct mm_parts *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct mm_part *part = &p->v[i];
+        if (part->kind == MM_PART_TEXT || part->kind == MM_PART_USER)
+            mm_buf_add(out, part->s, part->n);
+        else if (part->marker)
+            mm_buf_str(out, part->marker);
+    }
 }
 
 /* --- positions ------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/tensor.h"
 #include "text/tokenizer.h"
@@ -34,6 +35,7 @@ struct mm_part {
     uint64_t *hash;     /* [n] */
     int32_t *ids;       /* [n] */
     size_t n;
+    bool borrowed;      /* another list owns what it points to */
 };
 
 struct mm_parts {
@@ -53,19 +55,31 @@ MM_MUST_CHECK int mm_parts_rows(struct mm_parts *p, const char *marker, const st
 MM_MUST_CHECK int mm_parts_ids(struct mm_parts *p, const struct mm_tensor *t, int64_t vocab,
                                struct mm_err *e);
 
+/* mm_parts_known: embeddings known by the hashes of their n rows alone; marker is
+ * one of mm_part_marker's or NULL. */
+MM_MUST_CHECK int mm_parts_known(struct mm_parts *p, const char *marker, const uint64_t *hash,
+                                 size_t n, struct mm_err *e);
+
 /* mm_part_marker: the marker of a modality ("image", NULL: image): static, or
  * NULL for an unknown one.  mm_has_marker: does the text hold any marker? */
 const char *mm_part_marker(const char *modality);
 bool mm_has_marker(const char *s, size_t n);
 
-/* mm_parts_fill: append template text s[n], each marker replaced by the next
+/* mm_parts_fill: append text s[n] of the kind given, each marker replaced by the next
  * part of media with that marker, which is moved out.  MM_EDATA, naming both
  * numbers, unless every marker finds one and every one a marker. */
-MM_MUST_CHECK int mm_parts_fill(struct mm_parts *p, const char *s, size_t n,
-                                struct mm_parts *media, struct mm_err *e);
+MM_MUST_CHECK int mm_parts_fill(struct mm_parts *p, enum mm_part_kind kind, const char *s,
+                                size_t n, struct mm_parts *media, struct mm_err *e);
 
 /* mm_parts_move: append everything of media as it is, in order. */
 MM_MUST_CHECK int mm_parts_move(struct mm_parts *p, struct mm_parts *media, struct mm_err *e);
+
+/* mm_parts_borrow: append all parts of src, which must outlive p. */
+MM_MUST_CHECK int mm_parts_borrow(struct mm_parts *p, const struct mm_parts *src,
+                                  struct mm_err *e);
+
+/* mm_parts_spell: the parts as template text, markers for embeddings. */
+void mm_parts_spell(struct mm_buf *out, const struct mm_parts *p);
 
 /* --- positions ----------------------------------------------------------------- */
 

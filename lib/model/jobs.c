@@ -1,0 +1,276 @@
+/* jobs.c: see jobs.h. */
+#include "model/jobs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+
+struct mm_shared_item {
+    struct mm_item item;
+    size_t users;
+};
+
+struct mm_jobs {
+    struct mm_jobs_spec o;
+    struct mm_items items;
+    struct mm_buf spelling;         /* of the state */
+    struct mm_shared_item *at;      /* item whose prompts are being given out */
+    size_t line;                    /* next line of prompts for it */
+    size_t nitems, njobs;
+    bool done;
+};
+
+static int no_memory(struct mm_err *e)
+{
+    return mm_err_set(e, MM_ENOMEM, "prompts: out of memory");
+}
+
+/* --- the prompts file ---------------------------------------------------------------- */
+
+int mm_jobs_read(json_t **prompts, const char *path, struct mm_err *e)
+{
+    char *text;
+    size_t n;
+    int rc = mm_io_slurp(path, (size_t)1 << 30, &text, &n, e);
+
+    if (rc < 0)
+        return rc;
+    *prompts = json_array();
+    if (!*prompts)
+        rc = no_memory(e);
+    for (size_t at = 0, line = 1; at < n && rc == 0; line++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        const size_t len = end ? (size_t)(end - text) - at : n - at;
+        json_t *j = NULL;
+        if (strspn(text + at, " \t\r") < len) {
+            rc = mm_json_load(&j, text + at, len, path, e);
+            if (rc == 0 && !json_is_string(json_object_get(j, "prompt")))
+                rc = mm_err_set(e, MM_EDATA, "%s: line %zu: no string \"prompt\"", path, line);
+            else if (rc == 0 && json_array_append(*prompts, j) < 0)
+                rc = no_memory(e);
+        }
+        json_decref(j);
+        at += len + 1;
+    }
+    free(text);
+    if (rc < 0)
+        json_decref(*prompts);
+    return rc;
+}
+
+/* --- texts ------------------------------------------------------------------------------ */
+
+/* The text as it is given to the tokenizer: a user turn of the template, if any. */
+static int wrap(const struct mm_jobs_spec *o, struct mm_buf *out, const char *s, size_t n,
+                struct mm_err *e)
+{
+    const struct mm_turn turn[2] = {
+        { MM_ROLE_SYSTEM, o->system, o->system ? strlen(o->system) : 0 },
+        { MM_ROLE_USER, s, n }
+    };
+    struct mm_pieces pieces = { 0 };
+    int rc = 0;
+
+    if (!o->wrap) {
+        mm_buf_add(out, s, n);
+    } else {
+        const size_t from = o->system ? 0 : 1;
+        rc = mm_template_render(o->wrap, &pieces, turn + from, 2 - from, true, e);
+        for (size_t i = 0; i < pieces.n && rc == 0; i++)
+            mm_buf_add(out, pieces.v[i].s, pieces.v[i].n);
+        mm_pieces_free(&pieces);
+    }
+    return out->failed ? no_memory(e) : rc;
+}
+
+/* What of s[n] comes after the state: all, unless it spells the state out first. */
+static size_t behind(const struct mm_buf *spelling, const char *s, size_t n)
+{
+    const size_t k = spelling->n;
+
+    return k && k <= n && memcmp(s, spelling->p, k) == 0 ? k : 0;
+}
+
+bool mm_jobs_want_records(const struct mm_jobs_spec *spec)
+{
+    struct mm_buf spelling = { 0 };
+    bool want = false;
+
+    if (spec->state)
+        mm_parts_spell(&spelling, spec->state);
+    if (spec->text) {
+        const size_t skip = behind(&spelling, spec->text, spec->n);
+        want = mm_has_marker(spec->text + skip, spec->n - skip);
+    }
+    for (size_t i = 0; i < json_array_size(spec->prompts); i++) {
+        const json_t *p = json_object_get(json_array_get(spec->prompts, i), "prompt");
+        const size_t skip = behind(&spelling, json_string_value(p), json_string_length(p));
+        want |= mm_has_marker(json_string_value(p) + skip, json_string_length(p) - skip);
+    }
+    mm_buf_free(&spelling);
+    return want || (!spec->text && !spec->prompts && !spec->state);
+}
+
+/* --- jobs ------------------------------------------------------------------------------- */
+
+static void release(struct mm_shared_item *s)
+{
+    if (s && --s->users == 0) {
+        mm_item_free(&s->item);
+        free(s);
+    }
+}
+
+void mm_job_free(struct mm_job *j)
+{
+    mm_parts_free(&j->parts);
+    mm_prompt_free(&j->prompt);
+    release(j->shared);
+    *j = (struct mm_job){ 0 };
+}
+
+int mm_jobs_new(struct mm_jobs **out, const struct mm_jobs_spec *spec, struct mm_err *e)
+{
+    struct mm_jobs *js = calloc(1, sizeof(*js));
+
+    if (!js)
+        return no_memory(e);
+    js->o = *spec;
+    js->items.in = spec->in;
+    js->items.dim = mm_llama_config(spec->llm->m)->dim;
+    js->items.vocab = mm_llama_config(spec->llm->m)->vocab;
+    if (spec->state)
+        mm_parts_spell(&js->spelling, spec->state);
+    *out = js;
+    return 0;
+}
+
+void mm_jobs_free(struct mm_jobs *js)
+{
+    if (!js)
+        return;
+    release(js->at);
+    mm_buf_free(&js->spelling);
+    free(js);
+}
+
+/* Is this line of --prompts about the item?  By source, or by place. */
+static bool about(const struct mm_jobs *js, size_t line, const struct mm_item *it)
+{
+    const char *source =
+        json_string_value(json_object_get(json_array_get(js->o.prompts, line), "source"));
+
+    if (!source)
+        return line + 1 == js->nitems;
+    for (size_t i = 0; i < it->nsource; i++)
+        if (strcmp(it->source[i], source) == 0)
+            return true;
+    return false;
+}
+
+/* The next item into js->at: 1, 0 or an error. */
+static int next_item(struct mm_jobs *js, struct mm_err *e)
+{
+    struct mm_shared_item *s = calloc(1, sizeof(*s));
+    int rc = 1;
+
+    if (!s)
+        return no_memory(e);
+    release(js->at);
+    js->at = s;
+    s->users = 1;
+    s->item.number = -1;
+    if (js->o.in) {
+        js->line = 0;
+        rc = mm_items_next(&js->items, &s->item, e);
+    } else if (js->o.prompts) { /* an item per line */
+        rc = js->line < json_array_size(js->o.prompts);
+    } else {
+        rc = js->nitems == 0;
+    }
+    js->nitems++;
+    return rc;
+}
+
+static int build(struct mm_jobs *js, struct mm_job *j, const char *text, size_t n)
+{
+    struct mm_err *e = &j->fault;
+    struct mm_parts media = { 0 };
+    struct mm_buf full = { 0 };
+    int rc = js->o.state ? mm_parts_borrow(&j->parts, js->o.state, e) : 0;
+
+    if (rc == 0)
+        rc = mm_parts_borrow(&media, &j->item->parts, e);
+    if (rc == 0 && text)
+        rc = wrap(&js->o, &full, text, n, e);
+    if (rc == 0 && text) {
+        const size_t skip = behind(&js->spelling, full.p ? full.p : "", full.n);
+        if (full.n > skip || !js->o.state || media.n)
+            rc = mm_parts_fill(&j->parts, MM_PART_TEXT, full.p ? full.p + skip : "",
+                               full.n - skip, &media, e);
+    } else if (rc == 0) {
+        rc = mm_parts_move(&j->parts, &media, e);
+    }
+    if (rc == 0 && j->parts.n == 0)
+        rc = mm_err_set(e, MM_EDATA, "the item has no text, embeds or tokens record");
+    if (rc == 0)
+        rc = mm_prompt_build(&j->prompt, &js->o.llm->prompt, &j->parts, e);
+    mm_parts_free(&media);
+    mm_buf_free(&full);
+    return rc;
+}
+
+/* The next line of --prompts about the item at hand; false: none left. */
+static bool next_line(struct mm_jobs *js, size_t *line)
+{
+    const bool by_item = js->o.in != NULL;
+
+    for (; js->line < json_array_size(js->o.prompts); js->line++)
+        if (!by_item || about(js, js->line, &js->at->item)) {
+            *line = js->line++;
+            return true;
+        }
+    return false;
+}
+
+int mm_jobs_next(struct mm_jobs *js, struct mm_job *j, struct mm_err *e)
+{
+    const char *text = js->o.text;
+    size_t n = js->o.n;
+    size_t line = 0;
+    bool found = js->o.prompts && js->o.in && js->at && next_line(js, &line);
+    int rc = 0;
+
+    *j = (struct mm_job){ 0 };
+    if (!found) {
+        rc = next_item(js, e);
+        if (rc <= 0)
+            return rc;
+        found = js->o.prompts && next_line(js, &line);
+    }
+    j->number = js->njobs++;
+    j->shared = js->at;
+    j->item = &js->at->item;
+    js->at->users++;
+    if (j->item->fault.code) {
+        j->fault = j->item->fault;
+        return 1;
+    }
+    if (js->o.prompts && !found) {
+        mm_err_set(&j->fault, MM_EDATA, "no line of --prompts is about this item");
+        return 1;
+    }
+    if (found) {
+        const json_t *l = json_array_get(js->o.prompts, line);
+        const char *source = json_string_value(json_object_get(l, "source"));
+        text = json_string_value(json_object_get(l, "prompt"));
+        n = json_string_length(json_object_get(l, "prompt"));
+        if (!js->o.in && source)
+            rc = mm_item_source(j->item, source, e);
+    }
+    if (rc < 0 || build(js, j, text, n) == MM_ENOMEM)
+        return rc < 0 ? rc : no_memory(e);
+    return 1;
+}
