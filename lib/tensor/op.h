@@ -145,6 +145,20 @@ struct mm_pool2d {
 };
 struct mm_var *mm_pool2d(struct mm_ctx *c, const struct mm_var *x, const struct mm_pool2d *p);
 
+/* Where -1 and 1 lie: on the borders of the outer pixels, or their centres
+ * (align_corners). */
+enum mm_corners { MM_CORNERS_BORDERS, MM_CORNERS_CENTRED };
+/* x [B, C, H, W] at grid [B, H', W', 2] (x, y in -1..1), bilinear, 0 outside ->
+ * [B, C, H', W'] */
+struct mm_var *mm_grid_sample(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *grid,
+                              enum mm_corners corners);
+/* Multi-scale deformable attention (Zhu 2021): value [B, sum of h w, heads, dim]
+ * of n <= 8 levels of h x w; place [B, Q, heads, n, P, 2] (x, y in 0..1), weight
+ * [B, Q, heads, n, P] -> [B, Q, heads * dim] */
+struct mm_var *mm_deform_attend(struct mm_ctx *c, const struct mm_var *value,
+                                const struct mm_var *place, const struct mm_var *weight,
+                                const int64_t (*levels)[2], int n);
+
 /* --- losses: scalars (ndim 0) -------------------------------------------------- */
 
 /* logits [N, V]; target[N], negative: the row is left out, of the mean too (a
@@ -173,5 +187,15 @@ struct mm_var *mm_cosine_similarity(struct mm_ctx *c, const struct mm_var *x,
  * log_scale a scalar. */
 struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const struct mm_var *text,
                           const struct mm_var *log_scale);
+
+/* Of detection, as DETR: sums over all elements (masks, boxes) / boxes; targets
+ * are constant.  Focal: sigmoid, any shape.  Dice: masks [N, P] of logits.  GIoU:
+ * boxes [N, 4] as cx cy w h. */
+struct mm_var *mm_focal_loss(struct mm_ctx *c, const struct mm_var *logits,
+                             const struct mm_var *target, float alpha, float gamma, float boxes);
+struct mm_var *mm_dice_loss(struct mm_ctx *c, const struct mm_var *logits,
+                            const struct mm_var *target, float boxes);
+struct mm_var *mm_giou_loss(struct mm_ctx *c, const struct mm_var *pred,
+                            const struct mm_var *target, float boxes);
 
 #endif

@@ -466,6 +466,45 @@ static struct mm_var *b_infonce(struct oc *o)
     return mm_infonce(o->c, oc_var(o, "image"), oc_var(o, "text"), oc_var(o, "log_scale"));
 }
 
+static struct mm_var *b_focal(struct oc *o)
+{
+    return mm_focal_loss(o->c, oc_var(o, "logits"), oc_var(o, "targets"),
+                         (float)oc_num(o, "alpha", 0), (float)oc_num(o, "gamma", 0),
+                         (float)oc_num(o, "num_boxes", 1));
+}
+
+static struct mm_var *b_dice(struct oc *o)
+{
+    return mm_dice_loss(o->c, oc_var(o, "logits"), oc_var(o, "targets"),
+                        (float)oc_num(o, "num_boxes", 1));
+}
+
+static struct mm_var *b_giou(struct oc *o)
+{
+    return mm_giou_loss(o->c, oc_var(o, "pred"), oc_var(o, "target"),
+                        (float)oc_num(o, "num_boxes", 1));
+}
+
+static struct mm_var *b_grid_sample(struct oc *o)
+{
+    return mm_grid_sample(o->c, oc_var(o, "x"), oc_var(o, "grid"),
+                          json_is_true(json_object_get(o->attr, "align_corners"))
+                              ? MM_CORNERS_CENTRED : MM_CORNERS_BORDERS);
+}
+
+static struct mm_var *b_deform(struct oc *o)
+{
+    const json_t *shapes = json_object_get(o->attr, "shapes");
+    int64_t levels[8][2];
+
+    for (size_t l = 0; l < json_array_size(shapes); l++)
+        for (size_t i = 0; i < 2; i++)
+            levels[l][i] = json_integer_value(json_array_get(json_array_get(shapes, l), i));
+    return mm_deform_attend(o->c, oc_var(o, "value"), oc_var(o, "locations"),
+                            oc_var(o, "weights"), (const int64_t (*)[2])levels,
+                            (int)json_array_size(shapes));
+}
+
 /* --- the table ------------------------------------------------------------------------- */
 
 struct oc_op {
@@ -530,6 +569,11 @@ static const struct oc_op oc_ops[] = {
     { "row_l2", b_row_l2, "", false },
     { "cosine_similarity", b_cosine, "", false },
     { "infonce", b_infonce, "", false },
+    { "sigmoid_focal_loss", b_focal, "", false },
+    { "dice_loss", b_dice, "", false },
+    { "giou_loss", b_giou, "", true },
+    { "grid_sample", b_grid_sample, "x", true },
+    { "ms_deform_attn", b_deform, "vw", true },
 };
 
 static const struct oc_op *oc_op(const char *name)
