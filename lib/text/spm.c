@@ -217,8 +217,7 @@ static int index_pieces(struct mm_tok *t, struct mm_spm *m, struct mm_err *e)
     bool ok = (m->user = mm_trie_new()) && (m->pieces = mm_trie_new());
 
     m->unk = t->unk;
-    m->min_score = 3.4028234663852886e38f; /* the reference starts from FLT_MAX */
-    m->max_score = 1.1754943508222875e-38f; /* and FLT_MIN */
+    m->min_score = 3.4028234663852886e38f; /* FLT_MAX */
     for (int i = 0; i < 256; i++)
         m->byte_id[i] = -1;
     for (size_t i = 0; ok && i < t->vocab.n; i++) {
@@ -230,10 +229,8 @@ static int index_pieces(struct mm_tok *t, struct mm_spm *m, struct mm_err *e)
                 return mm_err_set(e, MM_EDATA, "piece %zu is no byte", i);
             m->byte_id[byte] = id;
         }
-        if (p->type == MM_P_NORMAL) {
-            m->min_score = p->score < m->min_score ? p->score : m->min_score;
-            m->max_score = p->score > m->max_score ? p->score : m->max_score;
-        }
+        if (p->type == MM_P_NORMAL && p->score < m->min_score)
+            m->min_score = p->score;
         if (p->type == MM_P_USER)
             ok = mm_trie_add(m->user, p->s, p->n, id) == 0;
         if (ok && m->type == MM_SPM_UNIGRAM && p->s &&

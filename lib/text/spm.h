@@ -37,7 +37,7 @@ struct mm_spm {
 
     struct mm_trie *user;   /* USER_DEFINED pieces -> id */
     struct mm_trie *pieces; /* unigram: all pieces that can be chosen -> id */
-    float min_score, max_score;
+    float min_score;        /* of NORMAL pieces */
 };
 
 /* mm_spm_parse: fill t->vocab, the marks of t and m from a model file

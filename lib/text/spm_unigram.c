@@ -1,6 +1,10 @@
 /* spm_unigram.c: SentencePiece's unigram model: the segmentation with the best
- * sum of scores (Kudo 2018), by Viterbi over byte positions.  Arithmetic as in
- * the reference: sums in double, kept in float, strictly better replaces.
+ * sum of scores (Kudo 2018), by Viterbi over byte positions.
+ *
+ * Ties in long runs of one character are decided by rounding, so the sums are
+ * the reference's to the bit (sentencepiece 0.2.3): in float, strictly better
+ * replaces, lifted when they fall below -100,000.  A user-defined symbol scores
+ * 0.1 (length - 1) there; older releases had length * max_score - 0.1.
  */
 #include <stdlib.h>
 
@@ -8,6 +12,8 @@
 #include "text/spm.h"
 
 static const float unk_penalty = 10.0f;
+static const float lift_below = -100000.0f;
+static const float user_bonus = 0.1f; /* a byte, but the first, of a user-defined symbol */
 
 struct node { /* best path that ends here */
     float score;
@@ -15,10 +21,22 @@ struct node { /* best path that ends here */
     int32_t from; /* -1: none yet */
 };
 
-static void relax(struct node *to, double score, int32_t id, size_t from)
+static void relax(struct node *to, float score, int32_t id, size_t from)
 {
-    if (to->from < 0 || score > (double)to->score)
-        *to = (struct node){ .score = (float)score, .id = id, .from = (int32_t)from };
+    if (to->from < 0 || score > to->score)
+        *to = (struct node){ .score = score, .id = id, .from = (int32_t)from };
+}
+
+/* Far down, floats are coarse: the paths under way are lifted by as much as
+ * the one that ends at `at` has lost. */
+static void lift(struct node *best, size_t n, size_t at, size_t longest)
+{
+    const float by = best[at].score;
+    const size_t last = n - at > longest ? at + longest : n;
+
+    for (size_t i = at; i <= last; i++)
+        if (best[i].from >= 0)
+            best[i].score -= by;
 }
 
 /* All pieces that begin at s[at]. */
@@ -35,14 +53,13 @@ static void step(const struct mm_tok *t, const struct mm_spm *m, struct node *be
         const int32_t id = mm_trie_value(m->pieces, node);
         if (id < 0 || t->vocab.v[id].type == MM_P_UNUSED)
             continue;
-        const double score = t->vocab.v[id].type == MM_P_USER
-                                 ? (double)((float)(end - at) * m->max_score) - 0.1
-                                 : (double)t->vocab.v[id].score;
-        relax(&best[end], score + (double)best[at].score, id, at);
+        const float score = t->vocab.v[id].type == MM_P_USER ? (float)(end - at - 1) * user_bonus
+                                                             : t->vocab.v[id].score;
+        relax(&best[end], score + best[at].score, id, at);
         single |= end - at == one;
     }
     if (!single)
-        relax(&best[at + one], (double)(m->min_score - unk_penalty + best[at].score), m->unk, at);
+        relax(&best[at + one], m->min_score - unk_penalty + best[at].score, m->unk, at);
 }
 
 int mm_spm_unigram(const struct mm_tok *t, const struct mm_spm *m, struct mm_ids *ids,
@@ -60,8 +77,11 @@ int mm_spm_unigram(const struct mm_tok *t, const struct mm_spm *m, struct mm_ids
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     for (size_t i = 0; i <= n; i++)
         best[i] = (struct node){ .from = -1 };
-    for (size_t at = 0; at < n; at += mm_spm_char(s + at, n - at))
+    for (size_t at = 0; at < n; at += mm_spm_char(s + at, n - at)) {
+        if (best[at].score < lift_below)
+            lift(best, n, at, t->vocab.maxlen);
         step(t, m, best, s, n, at);
+    }
 
     /* Backwards, chain the nodes: from becomes the end of the next segment. */
     size_t end = n, next = 0;
