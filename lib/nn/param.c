@@ -69,8 +69,9 @@ MM_PRINTF(1, 0) static char *format(const char *fmt, va_list ap)
 }
 
 /* A new parameter at the end of the list, shaped as t; NULL marks p failed. */
-MM_PRINTF(3, 0) static struct param *add(struct mm_params *p, const struct mm_tensor *t,
-                                         const char *fmt, va_list ap)
+MM_PRINTF(3, 0)
+static struct param *add(struct mm_params *p, const struct mm_tensor *t, const char *fmt,
+                         va_list ap)
 {
     struct param *q = calloc(1, sizeof(*q));
     char *name = format(fmt, ap);

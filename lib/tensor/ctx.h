@@ -23,22 +23,22 @@
  * data or a packed/quantised matrix (w set, t.data NULL). */
 struct mm_var {
     struct mm_tensor t;
-    struct mm_wmat *w;   /* weight matrix [out, in], or NULL */
-    float *grad;         /* f32, t's shape; NULL until a gradient arrives */
-    bool needs_grad;     /* a parameter being trained, or computed from one */
+    struct mm_wmat *w; /* weight matrix [out, in], or NULL */
+    float *grad;       /* f32, t's shape; NULL until a gradient arrives */
+    bool needs_grad;   /* a parameter being trained, or computed from one */
 };
 
 struct mm_tape; /* tensor/tape.h */
 
 struct mm_ctx {
-    struct mm_pool *pool;     /* borrowed; NULL: one thread */
-    struct mm_arena *arena;   /* owned */
-    enum mm_arith arith;      /* of products with weights */
-    struct mm_tape *tape;     /* NULL: inference */
+    struct mm_pool *pool;   /* borrowed; NULL: one thread */
+    struct mm_arena *arena; /* owned */
+    enum mm_arith arith;    /* of products with weights */
+    struct mm_tape *tape;   /* NULL: inference */
     /* trace: called with each stage a model names, or NULL */
     void (*trace)(void *arg, const char *name, const struct mm_tensor *t);
     void *trace_arg;
-    struct mm_err err;        /* sticky */
+    struct mm_err err; /* sticky */
 };
 
 /* mm_ctx_init: MM_ENOMEM.  mm_ctx_free releases the arena. */
@@ -48,8 +48,7 @@ void mm_ctx_free(struct mm_ctx *c);
 
 /* mm_trace_stage: report a stage by its (printf) name; does nothing without a
  * trace or when x is NULL. */
-void mm_trace_stage(struct mm_ctx *c, const struct mm_var *x, const char *fmt, ...)
-    MM_PRINTF(3, 4);
+void mm_trace_stage(struct mm_ctx *c, const struct mm_var *x, const char *fmt, ...) MM_PRINTF(3, 4);
 
 /* A scope: what is allocated between open and close is released at close, but
  * the result, which is moved down (one copy).  With a tape nothing is

@@ -58,8 +58,18 @@ struct mm_var *mm_reduce(struct mm_ctx *c, const struct mm_var *x, int naxes,
 struct mm_var *mm_masked_mean(struct mm_ctx *c, const struct mm_var *x, const int32_t *mask);
 
 /* --- element by element ---------------------------------------------------- */
-enum mm_act { MM_ACT_NONE, MM_ACT_GELU, MM_ACT_GELU_TANH, MM_ACT_QUICK_GELU, MM_ACT_SILU,
-              MM_ACT_RELU, MM_ACT_SQUARED_RELU, MM_ACT_SIGMOID, MM_ACT_TANH, MM_ACT_EXP };
+enum mm_act {
+    MM_ACT_NONE,
+    MM_ACT_GELU,
+    MM_ACT_GELU_TANH,
+    MM_ACT_QUICK_GELU,
+    MM_ACT_SILU,
+    MM_ACT_RELU,
+    MM_ACT_SQUARED_RELU,
+    MM_ACT_SIGMOID,
+    MM_ACT_TANH,
+    MM_ACT_EXP
+};
 struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a);
 struct mm_var *mm_leaky_relu(struct mm_ctx *c, const struct mm_var *x, float slope);
 /* silu(gate) * up */
@@ -78,14 +88,14 @@ struct mm_var *mm_dropout(struct mm_ctx *c, const struct mm_var *x, const uint8_
 /* mm_rope: x [T, heads, dim] rotated; cos, sin [T, dim/2] (tables of the
  * model); halves: pairs (i, i+dim/2), else (2i, 2i+1).  With more axes in
  * front, T is all of them together. */
-struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos,
-                       const float *sin, bool halves);
+struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos, const float *sin,
+                       bool halves);
 
 struct mm_attention_spec {
-    float scale;       /* 0: 1/sqrt(dim) */
-    bool causal;       /* aligned to the last key */
-    size_t window;     /* 0: none */
-    const float *alibi;/* slopes[heads] or NULL */
+    float scale;        /* 0: 1/sqrt(dim) */
+    bool causal;        /* aligned to the last key */
+    size_t window;      /* 0: none */
+    const float *alibi; /* slopes[heads] or NULL */
 };
 /* q [B,Tq,heads,dim], k and v [B,Tk,kv_heads,dim] -> [B,Tq,heads,dim]; B may be
  * missing (ndim 3).  bias: additive [heads|1,Tq,Tk], or [B,heads|1,Tq,Tk], or
@@ -100,7 +110,8 @@ struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct 
 struct mm_var *mm_reshape(struct mm_ctx *c, const struct mm_var *x, int ndim, const int64_t *shape);
 struct mm_var *mm_concat(struct mm_ctx *c, struct mm_var *const *x, int n, int axis);
 /* elements from..to-1 along axis; of these every step-th */
-struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from, int64_t to);
+struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from,
+                        int64_t to);
 struct mm_var *mm_slice_step(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from,
                              int64_t to, int64_t step);
 /* y[.., i, ..] = x[.., index[i], ..] */
@@ -133,9 +144,9 @@ struct mm_var *mm_conv2d(struct mm_ctx *c, const struct mm_var *x, const struct 
                          const struct mm_var *b, const struct mm_conv *v);
 /* x [B, C, H, W], w [C, O/groups, kh, kw] -> [B, O, (H-1) stride - 2 padding +
  * dilation (kh-1) + output_padding + 1, ..] */
-struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x,
-                                   const struct mm_var *w, const struct mm_var *b,
-                                   const struct mm_conv *v, const int *output_padding);
+struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
+                                   const struct mm_var *b, const struct mm_conv *v,
+                                   const int *output_padding);
 
 enum mm_pool_kind { MM_POOL_AVERAGE, MM_POOL_MAX };
 struct mm_pool2d {
@@ -170,8 +181,7 @@ struct mm_var *mm_cross_entropy(struct mm_ctx *c, const struct mm_var *logits,
 /* Of x and y, equal shapes, element by element.  beta: where smooth L1 and Huber
  * go from square to straight; unused by the others.  MM_LOSS_BCE_LOGITS: x are
  * logits, y constant probabilities. */
-enum mm_pair_loss { MM_LOSS_MSE, MM_LOSS_L1, MM_LOSS_SMOOTH_L1, MM_LOSS_HUBER,
-                    MM_LOSS_BCE_LOGITS };
+enum mm_pair_loss { MM_LOSS_MSE, MM_LOSS_L1, MM_LOSS_SMOOTH_L1, MM_LOSS_HUBER, MM_LOSS_BCE_LOGITS };
 struct mm_var *mm_pair_loss(struct mm_ctx *c, enum mm_pair_loss kind, const struct mm_var *x,
                             const struct mm_var *y, float beta, enum mm_reduction reduction);
 

@@ -29,12 +29,18 @@ static float sigmoid(float x)
 static float value(enum mm_act a, float x)
 {
     switch (a) {
-    case MM_ACT_RELU: return x > 0 ? x : 0;
-    case MM_ACT_SQUARED_RELU: return x > 0 ? x * x : 0;
-    case MM_ACT_SIGMOID: return sigmoid(x);
-    case MM_ACT_TANH: return tanhf(x);
-    case MM_ACT_EXP: return expf(x);
-    default: return x;
+    case MM_ACT_RELU:
+        return x > 0 ? x : 0;
+    case MM_ACT_SQUARED_RELU:
+        return x > 0 ? x * x : 0;
+    case MM_ACT_SIGMOID:
+        return sigmoid(x);
+    case MM_ACT_TANH:
+        return tanhf(x);
+    case MM_ACT_EXP:
+        return expf(x);
+    default:
+        return x;
     }
 }
 
@@ -51,39 +57,51 @@ static float slope(enum mm_act a, float x, float y)
     float s;
 
     switch (a) {
-    case MM_ACT_NONE: return 1;
+    case MM_ACT_NONE:
+        return 1;
     case MM_ACT_GELU:
         return 0.5f * (1 + erff(x * inv_sqrt2)) + x * inv_sqrt2pi * expf(-0.5f * x * x);
-    case MM_ACT_GELU_TANH: return gelu_tanh_slope(x);
+    case MM_ACT_GELU_TANH:
+        return gelu_tanh_slope(x);
     case MM_ACT_QUICK_GELU:
         s = sigmoid(quick * x);
         return s * (1 + quick * x * (1 - s));
     case MM_ACT_SILU:
         s = sigmoid(x);
         return s * (1 + x * (1 - s));
-    case MM_ACT_RELU: return x > 0 ? 1 : 0;
-    case MM_ACT_SQUARED_RELU: return x > 0 ? 2 * x : 0;
-    case MM_ACT_SIGMOID: return y * (1 - y);
-    case MM_ACT_TANH: return 1 - y * y;
-    case MM_ACT_EXP: return y;
+    case MM_ACT_RELU:
+        return x > 0 ? 1 : 0;
+    case MM_ACT_SQUARED_RELU:
+        return x > 0 ? 2 * x : 0;
+    case MM_ACT_SIGMOID:
+        return y * (1 - y);
+    case MM_ACT_TANH:
+        return 1 - y * y;
+    case MM_ACT_EXP:
+        return y;
     }
     return 1;
 }
 
 struct act {
     enum mm_act a;
-    float *out;      /* y, or dx to add to */
+    float *out; /* y, or dx to add to */
     const float *x, *y, *dy;
 };
 
 static mm_map_fn *table_entry(enum mm_act a)
 {
     switch (a) {
-    case MM_ACT_GELU: return mm_kern()->gelu;
-    case MM_ACT_GELU_TANH: return mm_kern()->gelu_tanh;
-    case MM_ACT_QUICK_GELU: return mm_kern()->quick_gelu;
-    case MM_ACT_SILU: return mm_kern()->silu;
-    default: return NULL;
+    case MM_ACT_GELU:
+        return mm_kern()->gelu;
+    case MM_ACT_GELU_TANH:
+        return mm_kern()->gelu_tanh;
+    case MM_ACT_QUICK_GELU:
+        return mm_kern()->quick_gelu;
+    case MM_ACT_SILU:
+        return mm_kern()->silu;
+    default:
+        return NULL;
     }
 }
 
@@ -208,8 +226,8 @@ static void swiglu_back_range(void *arg, size_t from, size_t to)
 
 static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    struct swiglu s = { NULL, mm_f32(n->x[0]), mm_f32(n->x[1]), n->y->grad, mm_grad(c, n->x[0]),
-                        mm_grad(c, n->x[1]) };
+    struct swiglu s = { NULL,       mm_f32(n->x[0]),     mm_f32(n->x[1]),
+                        n->y->grad, mm_grad(c, n->x[0]), mm_grad(c, n->x[1]) };
 
     mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, swiglu_back_range, &s);
 }

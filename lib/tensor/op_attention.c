@@ -16,8 +16,8 @@ struct rope {
     size_t heads, dim;
     const float *cos, *sin; /* [rows, dim/2] */
     bool halves;
-    float sign;             /* +1 rotates, -1 rotates back */
-    bool add;               /* to y */
+    float sign; /* +1 rotates, -1 rotates back */
+    bool add;   /* to y */
     const float *x;
     float *y;
 };
@@ -71,8 +71,8 @@ static void rope_back(struct mm_ctx *c, const struct mm_node *n)
         mm_range_run(c, rope_rows(&n->y->t), s.heads * s.dim, rope_range, &s);
 }
 
-struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos,
-                       const float *sin, bool halves)
+struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos, const float *sin,
+                       bool halves)
 {
     struct mm_var *y = x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL;
     struct rope s = { .cos = cos, .sin = sin, .halves = halves, .sign = 1 }, *saved;
@@ -112,9 +112,16 @@ static struct attend attend_shape(const struct mm_var *q, const struct mm_var *k
     assert(qs[2] == ks[2] && (!b || q->t.shape[0] == k->t.shape[0]));
     assert(ks[1] > 0 && qs[1] % ks[1] == 0);
     s.a = (struct mm_attn){
-        .nq = (size_t)qs[0], .nk = (size_t)ks[0], .heads = (size_t)qs[1],
-        .kv_heads = (size_t)ks[1], .dim = (size_t)qs[2], .scale = spec->scale,
-        .causal = spec->causal, .window = spec->window, .kv = MM_F32, .alibi = spec->alibi,
+        .nq = (size_t)qs[0],
+        .nk = (size_t)ks[0],
+        .heads = (size_t)qs[1],
+        .kv_heads = (size_t)ks[1],
+        .dim = (size_t)qs[2],
+        .scale = spec->scale,
+        .causal = spec->causal,
+        .window = spec->window,
+        .kv = MM_F32,
+        .alibi = spec->alibi,
     };
     if (s.a.scale == 0)
         s.a.scale = 1 / sqrtf((float)s.a.dim);
@@ -262,8 +269,7 @@ struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct 
         struct mm_attn a = s.a;
 
         a.bias = bias ? s.a.bias + b * s.bias_batch : NULL;
-        if (mm_attention(mm_f32(y) + b * q_size(&s),
-                         s.lse ? s.lse + b * s.a.heads * s.a.nq : NULL,
+        if (mm_attention(mm_f32(y) + b * q_size(&s), s.lse ? s.lse + b * s.a.heads * s.a.nq : NULL,
                          mm_f32(q) + b * q_size(&s), mm_f32(k) + b * k_size(&s),
                          mm_f32(v) + b * k_size(&s), &a, c->pool) < 0) {
             mm_err_set(&c->err, MM_ENOMEM, "out of memory");

@@ -50,13 +50,14 @@ static void unfold_range(void *arg, size_t from, size_t to)
         size_t iy, ix;
 
         for (size_t p = 0; p < u->ph; p++) {
-            const bool in = meets(p, r / u->kw % u->kh, v->stride[0], v->padding[0],
-                                  v->dilation[0], u->h, &iy);
+            const bool in =
+                meets(p, r / u->kw % u->kh, v->stride[0], v->padding[0], v->dilation[0], u->h, &iy);
 
             for (size_t q = 0; q < u->pw; q++)
                 row[p * u->pw + q] = in && meets(q, r % u->kw, v->stride[1], v->padding[1],
                                                  v->dilation[1], u->w, &ix)
-                                         ? x[iy * u->w + ix] : 0;
+                                         ? x[iy * u->w + ix]
+                                         : 0;
         }
     }
 }
@@ -174,8 +175,11 @@ static struct part part_of(const struct conv *s, const struct part *all, size_t 
     const size_t ws = g * s->out * col_rows(&s->u);
 
     return (struct part){
-        .x = all->x + xs, .w = all->w + ws, .dy = all->dy ? all->dy + ys : NULL,
-        .y = all->y ? all->y + ys : NULL, .dx = all->dx ? all->dx + xs : NULL,
+        .x = all->x + xs,
+        .w = all->w + ws,
+        .dy = all->dy ? all->dy + ys : NULL,
+        .y = all->y ? all->y + ys : NULL,
+        .dx = all->dx ? all->dx + xs : NULL,
         .dw = all->dw ? all->dw + ws : NULL,
     };
 }
@@ -199,8 +203,11 @@ static void conv_run(struct mm_ctx *c, const struct conv *s, const struct part *
 static void conv_back(struct mm_ctx *c, const struct mm_node *n)
 {
     const struct conv *s = n->saved;
-    const struct part all = { .x = mm_f32(n->x[0]), .w = mm_f32(n->x[1]), .dy = n->y->grad,
-                              .dx = mm_grad(c, n->x[0]), .dw = mm_grad(c, n->x[1]) };
+    const struct part all = { .x = mm_f32(n->x[0]),
+                              .w = mm_f32(n->x[1]),
+                              .dy = n->y->grad,
+                              .dx = mm_grad(c, n->x[0]),
+                              .dw = mm_grad(c, n->x[1]) };
 
     conv_run(c, s, &all, conv_part_back);
     bias_back(mm_grad(c, n->x[2]), n->y->grad, s->batch, s->groups * s->out, places(&s->u));
@@ -235,13 +242,14 @@ struct mm_var *mm_conv2d(struct mm_ctx *c, const struct mm_var *x, const struct 
     s = (struct conv){
         .u = { *v, (size_t)w->t.shape[1], (size_t)x->t.shape[2], (size_t)x->t.shape[3],
                (size_t)w->t.shape[2], (size_t)w->t.shape[3], (size_t)ph, (size_t)pw },
-        .batch = (size_t)x->t.shape[0], .groups = (size_t)v->groups,
+        .batch = (size_t)x->t.shape[0],
+        .groups = (size_t)v->groups,
         .out = (size_t)(w->t.shape[0] / v->groups),
     };
     conv_run(c, &s, &(struct part){ .x = mm_f32(x), .w = mm_f32(w), .y = mm_f32(y) }, conv_part);
     add_bias(mm_f32(y), b ? mm_f32(b) : NULL, s.batch, s.groups * s.out, places(&s.u));
-    saved = mm_tape_push(c, y, conv_back, (const struct mm_var *const[]){ x, w, b }, 3,
-                         sizeof(*saved));
+    saved =
+        mm_tape_push(c, y, conv_back, (const struct mm_var *const[]){ x, w, b }, 3, sizeof(*saved));
     if (saved)
         *saved = s;
     return c->err.code ? NULL : y;
@@ -272,16 +280,19 @@ static void transposed_part_back(struct mm_ctx *c, const struct conv *s, const s
 static void transposed_back(struct mm_ctx *c, const struct mm_node *n)
 {
     const struct conv *s = n->saved;
-    const struct part all = { .x = n->y->grad, .w = mm_f32(n->x[1]), .dy = mm_f32(n->x[0]),
-                              .y = mm_grad(c, n->x[0]), .dw = mm_grad(c, n->x[1]) };
+    const struct part all = { .x = n->y->grad,
+                              .w = mm_f32(n->x[1]),
+                              .dy = mm_f32(n->x[0]),
+                              .y = mm_grad(c, n->x[0]),
+                              .dw = mm_grad(c, n->x[1]) };
 
     conv_run(c, s, &all, transposed_part_back);
     bias_back(mm_grad(c, n->x[2]), n->y->grad, s->batch, s->groups * s->u.c, s->u.h * s->u.w);
 }
 
-struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x,
-                                   const struct mm_var *w, const struct mm_var *b,
-                                   const struct mm_conv *v, const int *output_padding)
+struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
+                                   const struct mm_var *b, const struct mm_conv *v,
+                                   const int *output_padding)
 {
     struct conv s, *saved;
     struct mm_var *y;
@@ -296,19 +307,21 @@ struct mm_var *mm_conv_transpose2d(struct mm_ctx *c, const struct mm_var *x,
                  v->dilation[i] * (w->t.shape[2 + i] - 1) + output_padding[i] + 1;
         assert(len[i] > 0);
     }
-    y = mm_var_new(c, 4, (const int64_t[]){ x->t.shape[0], w->t.shape[1] * v->groups, len[0],
-                                            len[1] });
+    y = mm_var_new(c, 4,
+                   (const int64_t[]){ x->t.shape[0], w->t.shape[1] * v->groups, len[0], len[1] });
     if (!y)
         return NULL;
     s = (struct conv){
         .u = { *v, (size_t)w->t.shape[1], (size_t)len[0], (size_t)len[1], (size_t)w->t.shape[2],
                (size_t)w->t.shape[3], (size_t)x->t.shape[2], (size_t)x->t.shape[3] },
-        .batch = (size_t)x->t.shape[0], .groups = (size_t)v->groups,
+        .batch = (size_t)x->t.shape[0],
+        .groups = (size_t)v->groups,
         .out = (size_t)(x->t.shape[1] / v->groups),
     };
     memset(mm_f32(y), 0, mm_tensor_bytes(&y->t));
-    conv_run(c, &s, &(struct part){ .x = mm_f32(y), .w = mm_f32(w), .dy = mm_f32(x),
-                                    .dx = mm_f32(y) }, transposed_part);
+    conv_run(c, &s,
+             &(struct part){ .x = mm_f32(y), .w = mm_f32(w), .dy = mm_f32(x), .dx = mm_f32(y) },
+             transposed_part);
     add_bias(mm_f32(y), b ? mm_f32(b) : NULL, s.batch, s.groups * s.u.c, s.u.h * s.u.w);
     saved = mm_tape_push(c, y, transposed_back, (const struct mm_var *const[]){ x, w, b }, 3,
                          sizeof(*saved));

@@ -160,8 +160,8 @@ static struct mm_var *bcast(struct mm_ctx *c, enum binary op, const struct mm_va
         return NULL;
     s.y = mm_f32(y);
     mm_range_run(c, s.rows, s.width, bcast_range, &s);
-    saved = mm_tape_push(c, y, bcast_back, (const struct mm_var *const[]){ a, b }, 2,
-                         sizeof(*saved));
+    saved =
+        mm_tape_push(c, y, bcast_back, (const struct mm_var *const[]){ a, b }, 2, sizeof(*saved));
     if (saved)
         *saved = op;
     return y;
@@ -184,7 +184,7 @@ struct scale {
     const uint8_t *keep; /* or NULL */
     const float *x;
     float *y;
-    bool add;            /* to y */
+    bool add; /* to y */
 };
 
 static void scale_range(void *arg, size_t from, size_t to)
@@ -209,8 +209,7 @@ static void scale_back(struct mm_ctx *c, const struct mm_node *n)
         mm_range_run(c, mm_tensor_count(&n->y->t), 1, scale_range, &s);
 }
 
-static struct mm_var *scaled(struct mm_ctx *c, const struct mm_var *x, float k,
-                             const uint8_t *keep)
+static struct mm_var *scaled(struct mm_ctx *c, const struct mm_var *x, float k, const uint8_t *keep)
 {
     struct mm_var *y = x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL;
     struct scale s = { .s = k, .keep = keep }, *saved;

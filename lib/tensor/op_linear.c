@@ -165,7 +165,7 @@ struct embed {
     const struct mm_wmat *w;
     const int32_t *ids;
     size_t n, width;
-    float *y;          /* [n, width] */
+    float *y; /* [n, width] */
     const float *dy;
     float *dw;
 };
@@ -194,7 +194,8 @@ static void embed_back_columns(void *arg, size_t from, size_t to)
 
 static void embed_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    struct embed s = { .ids = n->saved, .n = (size_t)n->y->t.shape[0],
+    struct embed s = { .ids = n->saved,
+                       .n = (size_t)n->y->t.shape[0],
                        .width = (size_t)n->y->t.shape[1] };
 
     s.dy = n->y->grad;
@@ -258,7 +259,7 @@ static void matmul_back_one(struct mm_ctx *c, const struct matmul *s, const floa
     if (da && !ta) /* dA = dY op(B)^T */
         check(c, mm_gemm(MM_NOTRANS, tb ? MM_NOTRANS : MM_TRANS, s->m, s->k, s->n, 1, dy, s->n, b,
                          ldb, 1, da, lda, c->pool));
-    else if (da)   /* its transpose */
+    else if (da) /* its transpose */
         check(c, mm_gemm(tb ? MM_TRANS : MM_NOTRANS, MM_TRANS, s->k, s->m, s->n, 1, b, ldb, dy,
                          s->n, 1, da, lda, c->pool));
     if (db && !tb) /* dB = op(A)^T dY */
@@ -325,8 +326,8 @@ struct mm_var *mm_matmul(struct mm_ctx *c, enum mm_matmul_kind kind, const struc
                          mm_f32(a) + i * s.a_step, turned_a(kind) ? s.m : s.k,
                          mm_f32(b) + i * s.b_step, turned_b(kind) ? s.k : s.n, 0,
                          mm_f32(y) + i * s.m * s.n, s.n, c->pool));
-    saved = mm_tape_push(c, y, matmul_back, (const struct mm_var *const[]){ a, b }, 2,
-                         sizeof(*saved));
+    saved =
+        mm_tape_push(c, y, matmul_back, (const struct mm_var *const[]){ a, b }, 2, sizeof(*saved));
     if (saved)
         *saved = s;
     return c->err.code ? NULL : y;

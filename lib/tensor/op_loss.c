@@ -29,9 +29,9 @@ struct ce {
     const float *x;
     const int32_t *target; /* [rows], negative: row ignored */
     float smoothing;
-    float *lse;            /* [rows] */
-    float *loss;           /* [rows] */
-    float scale;           /* of a row's loss in the result */
+    float *lse;  /* [rows] */
+    float *loss; /* [rows] */
+    float scale; /* of a row's loss in the result */
     float dy;
     float *dx;
 };
@@ -103,8 +103,7 @@ static void ce_back(struct mm_ctx *c, const struct mm_node *n)
 }
 
 struct mm_var *mm_cross_entropy(struct mm_ctx *c, const struct mm_var *logits,
-                                const int32_t *target, float smoothing,
-                                enum mm_reduction reduction)
+                                const int32_t *target, float smoothing, enum mm_reduction reduction)
 {
     struct ce s = { .target = target, .smoothing = smoothing, .scale = 1 }, *saved;
     struct mm_var *y;
@@ -156,11 +155,16 @@ static double pair_value(enum mm_pair_loss kind, double beta, double x, double y
     const double huber = d < beta ? 0.5 * d * d : beta * (d - 0.5 * beta);
 
     switch (kind) {
-    case MM_LOSS_MSE: return d * d;
-    case MM_LOSS_L1: return d;
-    case MM_LOSS_SMOOTH_L1: return beta > 0 ? huber / beta : d;
-    case MM_LOSS_HUBER: return huber;
-    case MM_LOSS_BCE_LOGITS: return fmax(x, 0) - x * y + log1p(exp(-fabs(x)));
+    case MM_LOSS_MSE:
+        return d * d;
+    case MM_LOSS_L1:
+        return d;
+    case MM_LOSS_SMOOTH_L1:
+        return beta > 0 ? huber / beta : d;
+    case MM_LOSS_HUBER:
+        return huber;
+    case MM_LOSS_BCE_LOGITS:
+        return fmax(x, 0) - x * y + log1p(exp(-fabs(x)));
     }
     return 0;
 }
@@ -172,11 +176,16 @@ static float pair_slope(enum mm_pair_loss kind, float beta, float x, float y)
     const float sign = d > 0 ? 1.0f : d < 0 ? -1.0f : 0.0f;
 
     switch (kind) {
-    case MM_LOSS_MSE: return 2 * d;
-    case MM_LOSS_L1: return sign;
-    case MM_LOSS_SMOOTH_L1: return fabsf(d) < beta ? d / beta : sign;
-    case MM_LOSS_HUBER: return fabsf(d) < beta ? d : beta * sign;
-    case MM_LOSS_BCE_LOGITS: return 1 / (1 + expf(-x)) - y;
+    case MM_LOSS_MSE:
+        return 2 * d;
+    case MM_LOSS_L1:
+        return sign;
+    case MM_LOSS_SMOOTH_L1:
+        return fabsf(d) < beta ? d / beta : sign;
+    case MM_LOSS_HUBER:
+        return fabsf(d) < beta ? d : beta * sign;
+    case MM_LOSS_BCE_LOGITS:
+        return 1 / (1 + expf(-x)) - y;
     }
     return 0;
 }
@@ -225,8 +234,8 @@ struct mm_var *mm_pair_loss(struct mm_ctx *c, enum mm_pair_loss kind, const stru
     if (reduction == MM_REDUCE_MEAN)
         s.scale = n ? 1 / (float)n : 0;
     loss = scalar(c, sum * (double)s.scale);
-    saved = mm_tape_push(c, loss, pair_back, (const struct mm_var *const[]){ x, y }, 2,
-                         sizeof(*saved));
+    saved =
+        mm_tape_push(c, loss, pair_back, (const struct mm_var *const[]){ x, y }, 2, sizeof(*saved));
     if (saved)
         *saved = s;
     return loss;
@@ -311,10 +320,10 @@ struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const st
         own[i] = i;
     image = mm_l2_normalize(c, image, 1e-12f);
     text = mm_l2_normalize(c, text, 1e-12f);
-    logits = mm_mul(c, mm_matmul(c, MM_MATMUL_NT, image, text),
-                    mm_activate(c, log_scale, MM_ACT_EXP));
+    logits =
+        mm_mul(c, mm_matmul(c, MM_MATMUL_NT, image, text), mm_activate(c, log_scale, MM_ACT_EXP));
     rows = mm_cross_entropy(c, logits, own, 0, MM_REDUCE_MEAN);
-    columns = mm_cross_entropy(c, mm_permute(c, logits, (const int[]){ 1, 0 }), own, 0,
-                               MM_REDUCE_MEAN);
+    columns =
+        mm_cross_entropy(c, mm_permute(c, logits, (const int[]){ 1, 0 }), own, 0, MM_REDUCE_MEAN);
     return rows && columns ? mm_scale(c, mm_add(c, rows, columns), 0.5f) : NULL;
 }

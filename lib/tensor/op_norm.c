@@ -26,7 +26,7 @@ struct norm {
     float eps;
     const float *x, *w, *b; /* w, b may be NULL */
     float *y;
-    float *mean, *inv;      /* [rows], for backward */
+    float *mean, *inv; /* [rows], for backward */
     const float *dy;
     float *dx, *dw, *db;
 };
@@ -215,8 +215,9 @@ static struct norm rows_of(const struct mm_var *x, float eps, enum kind kind)
 {
     const size_t width = (size_t)x->t.shape[x->t.ndim - 1];
 
-    return (struct norm){ .kind = kind, .width = width, .rows_w = 1, .nw = width, .run = 1,
-                          .eps = eps };
+    return (struct norm){
+        .kind = kind, .width = width, .rows_w = 1, .nw = width, .run = 1, .eps = eps
+    };
 }
 
 struct mm_var *mm_rms_norm(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,

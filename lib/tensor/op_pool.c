@@ -111,8 +111,8 @@ struct mm_var *mm_pool2d(struct mm_ctx *c, const struct mm_var *x, const struct 
         const bool plane = i >= x->t.ndim - 2;
 
         assert(!plane || x->t.shape[i] + 2 * p->padding >= p->kernel);
-        shape[i] = plane ? (x->t.shape[i] + 2 * p->padding - p->kernel) / p->stride + 1
-                         : x->t.shape[i];
+        shape[i] =
+            plane ? (x->t.shape[i] + 2 * p->padding - p->kernel) / p->stride + 1 : x->t.shape[i];
         s.planes *= plane ? 1 : (size_t)shape[i];
     }
     y = mm_var_new(c, x->t.ndim, shape);

@@ -130,8 +130,8 @@ struct mm_var *mm_masked_mean(struct mm_ctx *c, const struct mm_var *x, const in
             mm_f32(y)[b * s.width + i] = (float)(sum * k);
         }
     }
-    saved = mm_tape_push(c, y, masked_back, &x, 1,
-                         sizeof(*saved) + s.batch * s.rows * sizeof(*mask));
+    saved =
+        mm_tape_push(c, y, masked_back, &x, 1, sizeof(*saved) + s.batch * s.rows * sizeof(*mask));
     if (saved) {
         *saved = s;
         saved->mask = memcpy(saved + 1, mask, s.batch * s.rows * sizeof(*mask));

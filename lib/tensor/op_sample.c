@@ -20,8 +20,8 @@ struct plane {
 
 /* The up to four pixels around a place. */
 struct corner {
-    size_t at;              /* offset in v */
-    float weight, dy, dx;   /* and its derivatives by the place */
+    size_t at;            /* offset in v */
+    float weight, dy, dx; /* and its derivatives by the place */
 };
 
 static int corners(struct corner k[4], const struct plane *p, float y, float x)
@@ -87,10 +87,10 @@ static struct sample_grad sample_back(const float *dout, size_t step, const stru
 /* --- grid_sample ----------------------------------------------------------------------- */
 
 struct grid {
-    size_t places;        /* of one picture */
-    struct plane p;       /* of the first picture */
+    size_t places;  /* of one picture */
+    struct plane p; /* of the first picture */
     enum mm_corners corners;
-    const float *at;      /* [B, places, 2]: x, y in -1..1 */
+    const float *at; /* [B, places, 2]: x, y in -1..1 */
     float *y;
     const float *dy;
     float *dat;
@@ -154,21 +154,27 @@ struct mm_var *mm_grid_sample(struct mm_ctx *c, const struct mm_var *x, const st
         return NULL;
     assert(x->t.ndim == 4 && grid->t.ndim == 4 && grid->t.shape[3] == 2);
     assert(grid->t.shape[0] == x->t.shape[0]);
-    y = mm_var_new(c, 4, (const int64_t[]){ x->t.shape[0], x->t.shape[1], grid->t.shape[1],
-                                            grid->t.shape[2] });
+    y = mm_var_new(
+        c, 4,
+        (const int64_t[]){ x->t.shape[0], x->t.shape[1], grid->t.shape[1], grid->t.shape[2] });
     if (!y)
         return NULL;
     s = (struct grid){
         .places = (size_t)(grid->t.shape[1] * grid->t.shape[2]),
-        .p = { .v = mm_f32(x), .n = (size_t)x->t.shape[1], .h = (size_t)x->t.shape[2],
-               .w = (size_t)x->t.shape[3], .pixel = 1 },
-        .corners = corner, .at = mm_f32(grid), .y = mm_f32(y),
+        .p = { .v = mm_f32(x),
+               .n = (size_t)x->t.shape[1],
+               .h = (size_t)x->t.shape[2],
+               .w = (size_t)x->t.shape[3],
+               .pixel = 1 },
+        .corners = corner,
+        .at = mm_f32(grid),
+        .y = mm_f32(y),
     };
     s.p.channel = s.p.h * s.p.w;
     memset(s.y, 0, mm_tensor_bytes(&y->t));
     mm_range_run(c, (size_t)x->t.shape[0], s.places * s.p.n * 4, grid_range, &s);
-    saved = mm_tape_push(c, y, grid_back, (const struct mm_var *const[]){ x, grid }, 2,
-                         sizeof(*saved));
+    saved =
+        mm_tape_push(c, y, grid_back, (const struct mm_var *const[]){ x, grid }, 2, sizeof(*saved));
     if (saved)
         *saved = s;
     return y;
@@ -179,10 +185,10 @@ struct mm_var *mm_grid_sample(struct mm_ctx *c, const struct mm_var *x, const st
 struct deform {
     size_t batch, rows, heads, dim, queries, levels, points;
     size_t size[8][2], start[8]; /* of each level: height, width, first row */
-    const float *value;   /* [batch, rows, heads, dim] */
-    const float *place;   /* [batch, queries, heads, levels, points, 2]: x, y in 0..1 */
-    const float *weight;  /* [batch, queries, heads, levels, points] */
-    float *y;             /* [batch, queries, heads, dim] */
+    const float *value;          /* [batch, rows, heads, dim] */
+    const float *place;          /* [batch, queries, heads, levels, points, 2]: x, y in 0..1 */
+    const float *weight;         /* [batch, queries, heads, levels, points] */
+    float *y;                    /* [batch, queries, heads, dim] */
     const float *dy;
     float *dvalue, *dplace, *dweight;
 };
@@ -192,8 +198,13 @@ static struct plane level(const struct deform *s, size_t b, size_t h, size_t l)
 {
     const size_t at = ((b * s->rows + s->start[l]) * s->heads + h) * s->dim;
 
-    return (struct plane){ s->value + at, s->dvalue ? s->dvalue + at : NULL, s->size[l][0],
-                           s->size[l][1], s->dim, s->heads * s->dim, 1 };
+    return (struct plane){ s->value + at,
+                           s->dvalue ? s->dvalue + at : NULL,
+                           s->size[l][0],
+                           s->size[l][1],
+                           s->dim,
+                           s->heads * s->dim,
+                           1 };
 }
 
 /* Point i (flat index of a weight) of one level and query. */
@@ -287,8 +298,9 @@ struct mm_var *mm_deform_attend(struct mm_ctx *c, const struct mm_var *value,
     if (!value || !place || !weight)
         return NULL;
     s = deform_shape(value, place, weight, levels, n);
-    y = mm_var_new(c, 3, (const int64_t[]){ value->t.shape[0], place->t.shape[1],
-                                            value->t.shape[2] * value->t.shape[3] });
+    y = mm_var_new(c, 3,
+                   (const int64_t[]){ value->t.shape[0], place->t.shape[1],
+                                      value->t.shape[2] * value->t.shape[3] });
     if (!y)
         return NULL;
     s.y = mm_f32(y);

@@ -129,7 +129,8 @@ static void slice_back(struct mm_ctx *c, const struct mm_node *n)
         add_to(dx + o * s->row + s->at, n->y->grad + o * s->len, s->len);
 }
 
-struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from, int64_t to)
+struct mm_var *mm_slice(struct mm_ctx *c, const struct mm_var *x, int axis, int64_t from,
+                        int64_t to)
 {
     int64_t shape[MM_MAX_DIMS];
     struct slice s, *saved;
@@ -248,8 +249,10 @@ static struct mm_var *select_by(struct mm_ctx *c, const struct mm_var *x, int ax
         return NULL;
     n = x->t.shape[axis_of(x, axis)];
     for (int64_t i = 0; i < m; i++)
-        index[i] = (int32_t)(rule == STEP ? from + i * k : rule == TILE ? i % n
-                             : rule == REPEAT ? i / k : i * n / m);
+        index[i] = (int32_t)(rule == STEP     ? from + i * k
+                             : rule == TILE   ? i % n
+                             : rule == REPEAT ? i / k
+                                              : i * n / m);
     return mm_select(c, x, axis, index, (size_t)m);
 }
 
@@ -268,8 +271,7 @@ struct mm_var *mm_repeat(struct mm_ctx *c, const struct mm_var *x, int axis, int
 struct mm_var *mm_repeat_interleave(struct mm_ctx *c, const struct mm_var *x, int axis,
                                     int64_t times)
 {
-    return x ? select_by(c, x, axis, REPEAT, x->t.shape[axis_of(x, axis)] * times, times, 0)
-             : NULL;
+    return x ? select_by(c, x, axis, REPEAT, x->t.shape[axis_of(x, axis)] * times, times, 0) : NULL;
 }
 
 struct mm_var *mm_upsample_nearest(struct mm_ctx *c, const struct mm_var *x, int64_t height,
@@ -288,7 +290,7 @@ struct permute {
     size_t stride[MM_MAX_DIMS]; /* in x, of y's axes */
     const float *from;
     float *to;
-    bool back;                  /* from is dy, to is dx */
+    bool back; /* from is dy, to is dx */
 };
 
 static void permute_range(void *arg, size_t from, size_t to)

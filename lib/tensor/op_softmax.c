@@ -16,7 +16,7 @@ enum kind { PLAIN, LOG, CAUSAL };
 struct softmax {
     enum kind kind;
     size_t rows, width;
-    size_t nq;        /* CAUSAL: row r is query r % nq of nq, and the last sees all */
+    size_t nq; /* CAUSAL: row r is query r % nq of nq, and the last sees all */
     const float *x, *dy;
     float *y, *dx;
 };

@@ -13,8 +13,8 @@
 
 struct mm_node {
     void (*back)(struct mm_ctx *c, const struct mm_node *n);
-    struct mm_var *y;     /* y->grad is complete when back is called */
-    struct mm_var **x;    /* inputs as given to mm_tape_push, NULL ones too */
+    struct mm_var *y;  /* y->grad is complete when back is called */
+    struct mm_var **x; /* inputs as given to mm_tape_push, NULL ones too */
     int nx;
     void *saved;
 };

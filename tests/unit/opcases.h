@@ -108,8 +108,9 @@ static struct mm_var *b_linear(struct oc *o)
 static struct mm_var *b_matmul(struct oc *o)
 {
     const int ta = oc_item(o, "ta", 0, 0), tb = oc_item(o, "tb", 0, 0);
-    const enum mm_matmul_kind kind = ta ? tb ? MM_MATMUL_TT : MM_MATMUL_TN
-                                        : tb ? MM_MATMUL_NT : MM_MATMUL_NN;
+    const enum mm_matmul_kind kind = ta   ? tb ? MM_MATMUL_TT : MM_MATMUL_TN
+                                     : tb ? MM_MATMUL_NT
+                                          : MM_MATMUL_NN;
 
     return mm_matmul(o->c, kind, oc_var(o, "a"), oc_var(o, "b"));
 }
@@ -117,11 +118,10 @@ static struct mm_var *b_matmul(struct oc *o)
 static struct mm_var *b_embedding(struct oc *o)
 {
     const struct mm_tensor *ids = &o->arg[oc_find(o, "ids")].t;
-    const struct mm_var *y = mm_embedding(o->c, oc_var(o, "w"), oc_ints(o, "ids"),
-                                          mm_tensor_count(ids));
+    const struct mm_var *y =
+        mm_embedding(o->c, oc_var(o, "w"), oc_ints(o, "ids"), mm_tensor_count(ids));
 
-    return mm_reshape(o->c, y, 3, (const int64_t[]){ ids->shape[0], ids->shape[1],
-                                                     y->t.shape[1] });
+    return mm_reshape(o->c, y, 3, (const int64_t[]){ ids->shape[0], ids->shape[1], y->t.shape[1] });
 }
 
 static struct mm_var *b_layer_norm(struct oc *o)
@@ -180,10 +180,9 @@ static struct mm_var *b_attention(struct oc *o)
         }
         spec.alibi = memcpy(mm_ctx_alloc(o->c, 16, sizeof(float)), slopes, sizeof(slopes));
     }
-    y = mm_attend(o->c, mm_permute(o->c, oc_var(o, "q"), oc_swap),
-                  mm_permute(o->c, oc_var(o, "k"), oc_swap),
-                  mm_permute(o->c, oc_var(o, "v"), oc_swap), spec.alibi ? NULL : oc_var(o, "bias"),
-                  &spec);
+    y = mm_attend(
+        o->c, mm_permute(o->c, oc_var(o, "q"), oc_swap), mm_permute(o->c, oc_var(o, "k"), oc_swap),
+        mm_permute(o->c, oc_var(o, "v"), oc_swap), spec.alibi ? NULL : oc_var(o, "bias"), &spec);
     return mm_permute(o->c, y, oc_swap);
 }
 
@@ -208,10 +207,15 @@ static struct mm_var *b_rope(struct oc *o)
 static struct mm_var *b_activate(struct oc *o)
 {
     static const char *const names[] = {
-        [MM_ACT_GELU] = "gelu_erf/", [MM_ACT_GELU_TANH] = "gelu_tanh/",
-        [MM_ACT_QUICK_GELU] = "quick_gelu/", [MM_ACT_SILU] = "silu/", [MM_ACT_RELU] = "relu/",
-        [MM_ACT_SQUARED_RELU] = "squared_relu/", [MM_ACT_SIGMOID] = "sigmoid/",
-        [MM_ACT_TANH] = "tanh/", [MM_ACT_EXP] = "exp/",
+        [MM_ACT_GELU] = "gelu_erf/",
+        [MM_ACT_GELU_TANH] = "gelu_tanh/",
+        [MM_ACT_QUICK_GELU] = "quick_gelu/",
+        [MM_ACT_SILU] = "silu/",
+        [MM_ACT_RELU] = "relu/",
+        [MM_ACT_SQUARED_RELU] = "squared_relu/",
+        [MM_ACT_SIGMOID] = "sigmoid/",
+        [MM_ACT_TANH] = "tanh/",
+        [MM_ACT_EXP] = "exp/",
     };
     enum mm_act a = MM_ACT_EXP;
 
@@ -239,8 +243,7 @@ static struct mm_var *b_geglu(struct oc *o)
 static struct mm_var *b_tanh_gate(struct oc *o)
 {
     return mm_add(o->c, oc_var(o, "y"),
-                  mm_mul(o->c, oc_var(o, "f"),
-                         mm_activate(o->c, oc_var(o, "gate"), MM_ACT_TANH)));
+                  mm_mul(o->c, oc_var(o, "f"), mm_activate(o->c, oc_var(o, "gate"), MM_ACT_TANH)));
 }
 
 static struct mm_var *b_layer_scale(struct oc *o)
@@ -301,8 +304,10 @@ static struct mm_var *b_conv1d(struct oc *o)
 
     v.stride[0] = v.dilation[0] = 1;
     v.padding[0] = 0;
-    return oc_flat(o->c, mm_conv2d(o->c, oc_flat(o->c, oc_var(o, "x"), false),
-                                   oc_flat(o->c, oc_var(o, "w"), false), oc_var(o, "b"), &v), true);
+    return oc_flat(o->c,
+                   mm_conv2d(o->c, oc_flat(o->c, oc_var(o, "x"), false),
+                             oc_flat(o->c, oc_var(o, "w"), false), oc_var(o, "b"), &v),
+                   true);
 }
 
 static struct mm_var *b_conv_transpose1d(struct oc *o)
@@ -312,16 +317,20 @@ static struct mm_var *b_conv_transpose1d(struct oc *o)
 
     v.stride[0] = 1;
     v.padding[0] = 0;
-    return oc_flat(o->c, mm_conv_transpose2d(o->c, oc_flat(o->c, oc_var(o, "x"), false),
-                                             oc_flat(o->c, oc_var(o, "w"), false), oc_var(o, "b"),
-                                             &v, extra), true);
+    return oc_flat(o->c,
+                   mm_conv_transpose2d(o->c, oc_flat(o->c, oc_var(o, "x"), false),
+                                       oc_flat(o->c, oc_var(o, "w"), false), oc_var(o, "b"), &v,
+                                       extra),
+                   true);
 }
 
 /* A kernel of 1 x 1 in space: the two axes of space are one. */
 static struct mm_var *b_conv3d(struct oc *o)
 {
-    const struct mm_conv v = { .stride = { 1, 1 }, .padding = { oc_item(o, "padding", 0, 0), 0 },
-                               .dilation = { 1, 1 }, .groups = 1 };
+    const struct mm_conv v = { .stride = { 1, 1 },
+                               .padding = { oc_item(o, "padding", 0, 0), 0 },
+                               .dilation = { 1, 1 },
+                               .groups = 1 };
     const struct mm_var *x = oc_var(o, "x"), *w = oc_var(o, "w");
     const int64_t *s = x->t.shape, *k = w->t.shape;
     const struct mm_var *y;
@@ -350,7 +359,8 @@ static struct mm_var *b_pool(struct oc *o)
 {
     const struct mm_pool2d p = {
         .kind = o->name[0] == 'm' ? MM_POOL_MAX : MM_POOL_AVERAGE,
-        .kernel = oc_item(o, "kernel", 0, 1), .stride = oc_item(o, "stride", 0, 1),
+        .kernel = oc_item(o, "kernel", 0, 1),
+        .stride = oc_item(o, "stride", 0, 1),
         .padding = oc_item(o, "padding", 0, 0),
         .count_padding = json_is_true(json_object_get(o->attr, "count_include_pad")),
     };
@@ -443,10 +453,11 @@ static struct mm_var *b_cross_entropy(struct oc *o)
 static struct mm_var *b_pair_loss(struct oc *o)
 {
     const float beta = (float)oc_num(o, "beta", oc_num(o, "delta", 1));
-    const enum mm_pair_loss kind = o->name[0] == 'b' ? MM_LOSS_BCE_LOGITS
+    const enum mm_pair_loss kind = o->name[0] == 'b'   ? MM_LOSS_BCE_LOGITS
                                    : o->name[0] == 'm' ? MM_LOSS_MSE
                                    : o->name[0] == 'l' ? MM_LOSS_L1
-                                   : o->name[0] == 'h' ? MM_LOSS_HUBER : MM_LOSS_SMOOTH_L1;
+                                   : o->name[0] == 'h' ? MM_LOSS_HUBER
+                                                       : MM_LOSS_SMOOTH_L1;
 
     return mm_pair_loss(o->c, kind, oc_var(o, "x"), oc_var(o, "y"), beta, oc_reduction(o));
 }
@@ -489,7 +500,8 @@ static struct mm_var *b_grid_sample(struct oc *o)
 {
     return mm_grid_sample(o->c, oc_var(o, "x"), oc_var(o, "grid"),
                           json_is_true(json_object_get(o->attr, "align_corners"))
-                              ? MM_CORNERS_CENTRED : MM_CORNERS_BORDERS);
+                              ? MM_CORNERS_CENTRED
+                              : MM_CORNERS_BORDERS);
 }
 
 static struct mm_var *b_deform(struct oc *o)
@@ -500,9 +512,8 @@ static struct mm_var *b_deform(struct oc *o)
     for (size_t l = 0; l < json_array_size(shapes); l++)
         for (size_t i = 0; i < 2; i++)
             levels[l][i] = json_integer_value(json_array_get(json_array_get(shapes, l), i));
-    return mm_deform_attend(o->c, oc_var(o, "value"), oc_var(o, "locations"),
-                            oc_var(o, "weights"), (const int64_t (*)[2])levels,
-                            (int)json_array_size(shapes));
+    return mm_deform_attend(o->c, oc_var(o, "value"), oc_var(o, "locations"), oc_var(o, "weights"),
+                            (const int64_t(*)[2])levels, (int)json_array_size(shapes));
 }
 
 /* --- the table ------------------------------------------------------------------------- */
@@ -609,8 +620,8 @@ static void oc_load(struct oc *o, const struct mm_ckpt *inputs, const char *name
         a->t.dtype = MM_F32;
         a->t.data = oc_zalloc(mm_tensor_count(&en->t), sizeof(float));
         mm_tensor_to_f32(a->t.data, &en->t);
-        json_array_foreach(diff, k, v)
-            a->differentiable |= strcmp(json_string_value(v), a->role) == 0;
+        json_array_foreach(diff, k, v) a->differentiable |=
+            strcmp(json_string_value(v), a->role) == 0;
         o->n++;
     }
 }

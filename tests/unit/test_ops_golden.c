@@ -20,9 +20,9 @@ static double tolerance(const char *stage)
     const json_t *s;
     size_t i;
 
-    json_array_foreach(stages, i, s)
-        if (strcmp(json_string_value(json_object_get(s, "name")), stage) == 0)
-            return json_number_value(json_object_get(s, "rtol"));
+    json_array_foreach(stages, i,
+                       s) if (strcmp(json_string_value(json_object_get(s, "name")), stage) ==
+                              0) return json_number_value(json_object_get(s, "rtol"));
     fail_msg("case.json has no stage %s", stage);
     return 0;
 }
@@ -116,7 +116,8 @@ int main(void)
     ops = json_object_get(json_object_get(conf, "config"), "ops");
     stages = json_object_get(conf, "stages");
     tests = oc_zalloc(json_object_size(ops), sizeof(*tests));
-    json_object_foreach((json_t *)ops, name, v) {
+    json_object_foreach((json_t *)ops, name, v)
+    {
         tests[n].name = name;
         tests[n].test_func = one_case;
         tests[n++].initial_state = (void *)name;

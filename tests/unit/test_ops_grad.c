@@ -76,7 +76,8 @@ static double quotient(struct oc *o, int arg, const float *keep, const float *d,
         const double step = i ? h / 2 : h;
 
         q[i] = (moved(o, arg, keep, d, step, u, &size[0]) -
-                moved(o, arg, keep, d, -step, u, &size[1])) / (2 * step);
+                moved(o, arg, keep, d, -step, u, &size[1])) /
+               (2 * step);
     }
     *bound = fabs(q[0] - q[1]) + 4 * (double)FLT_EPSILON * fmax(size[0], size[1]) / (h / 2);
     return q[1];
@@ -221,7 +222,8 @@ int main(void)
     }
     ops = json_object_get(json_object_get(conf, "config"), "ops");
     tests = oc_zalloc(json_object_size(ops), sizeof(*tests));
-    json_object_foreach((json_t *)ops, name, v) {
+    json_object_foreach((json_t *)ops, name, v)
+    {
         tests[n].name = name;
         tests[n].test_func = one_case;
         tests[n++].initial_state = (void *)name;

@@ -295,7 +295,7 @@ static void start_run(struct run *r, struct mm_pool *pool, void (*fn)(struct run
 
 static void same_bytes_for_any_number_of_threads(void **state)
 {
-    static void (*const fns[])(struct run *r) = { run_mlp, run_attention, run_pictures };
+    static void (*const fns[])(struct run * r) = { run_mlp, run_attention, run_pictures };
     struct mm_pool *pool = mm_pool_new(3);
     (void)state;
 
