@@ -1,0 +1,39 @@
+/* fuzz_gguf: a GGUF file: tensors, values one by one, values as JSON.
+ *
+ * covers: lib/weights/gguf.c
+ * seeds: tests/golden/weights/gguf-container/files
+ * seeds: tests/golden/weights/malformed/files/gguf
+ * seeds: tests/golden/tokenizer/gguf_llama/model
+ */
+#include "ckpt.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void values(const struct mm_ckpt *ck)
+{
+    static volatile double sink;
+    const struct mm_gguf *const g = mm_ckpt_gguf(ck);
+    const char *s;
+    size_t n;
+
+    for (size_t i = 0; g && i < mm_gguf_count(g); i++) {
+        const struct mm_gguf_kv *const kv = mm_gguf_at(g, i);
+        struct mm_gguf_str_iter it = mm_gguf_strs(kv);
+        if (mm_gguf_find(g, kv->key) != kv)
+            abort();
+        while (mm_gguf_next_str(&it, &s, &n))
+            for (size_t k = 0; k < n; k++)
+                sink += s[k];
+        for (size_t k = 0; k < kv->count && kv->type != MM_GGUF_STRING; k++)
+            sink += mm_gguf_num(kv, k) + (double)mm_gguf_int(kv, k);
+        sink += mm_gguf_get_num(g, kv->key, 1) + (double)mm_gguf_get_int(g, kv->key, 1);
+    }
+    if (g && (mm_gguf_find(g, "") || mm_gguf_version(g) < 2 || mm_gguf_alignment(g) == 0))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_ckpt(data, size, values);
+    return 0;
+}
