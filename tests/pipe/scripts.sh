@@ -12,37 +12,41 @@ by_hand() {
     prompt=$2
     shift 2
     mm-encode -m "$MM_MODEL" "$picture" | mm-project -m "$MM_MODEL" |
-        mm-llm -m "$MM_MODEL" -p "$prompt" -t 0 "$@"
+        mm-llm -m "$MM_MODEL" -p "$prompt" -t 0 -n 512 "$@"
 }
 
 by_hand "$case/cat.png" 'USER: <image>\nIs it a \\cat? ASSISTANT:' >want
-t 'mm-vqa' 0 "$s/mm-vqa "$case/cat.png" 'Is it a \cat?'
+t 'mm-vqa' 0 "$s/mm-vqa" "$case/cat.png" 'Is it a \cat?'
 [ -s want ] && cmp -s want out
 ok 'prints the answer of the pipeline, a backslash as it stands' $?
 by_hand "$case/cat.png" '[INST] <image>\nWhy? [/INST]' >want
-t 'mm-vqa with another prompt' 0 "$s/mm-vqa -p '[INST] <image>\n%s [/INST]' "$case/cat.png" 'Why?'
+t 'mm-vqa with another prompt' 0 "$s/mm-vqa" -p '[INST] <image>\n%s [/INST]' "$case/cat.png" 'Why?'
 [ -s want ] && cmp -s want out
 ok 'puts the question where %s is' $?
-t 'mm-vqa: a prompt without %s' 64 "$s/mm-vqa -p '<image>' "$case/cat.png" 'Why?'
-t 'mm-vqa: no question' 64 "$s/mm-vqa "$case/cat.png"
-t 'mm-vqa: no such picture' 65 "$s/mm-vqa nothing.png 'Why?'
+t 'mm-vqa: a prompt without %s' 64 "$s/mm-vqa" -p '<image>' "$case/cat.png" 'Why?'
+t 'mm-vqa: no question' 64 "$s/mm-vqa" "$case/cat.png"
+t 'mm-vqa: no such picture' 65 "$s/mm-vqa" nothing.png 'Why?'
 has 'is named' err 'nothing.png'
-MM_MODEL= t 'mm-vqa: no model' 64 "$s/mm-vqa "$case/cat.png" 'Why?'
+MM_MODEL='' t 'mm-vqa: no model' 64 "$s/mm-vqa" "$case/cat.png" 'Why?'
 has 'is said' err 'no model'
 MM_MODEL=$case/model
 
-t 'mm-caption of three pictures' 0 "$s/mm-caption "$case/cat.png" "$case/cup.png" "$case/cat.png"
+t 'mm-caption of three pictures' 0 "$s/mm-caption" "$case/cat.png" "$case/cup.png" "$case/cat.png"
 [ "$(wc -l <out)" = 3 ]
 ok 'three lines' $?
 [ "$(sed -n 1p out)" = "$(sed -n 3p out)" ]
 ok 'the same for the same picture' $?
-t 'mm-caption: no picture' 64 "$s/mm-caption
-t 'mm-caption: a text is no picture' 65 "$s/mm-caption "$TOP/Makefile"
+t 'mm-caption: no picture' 64 "$s/mm-caption"
+t 'mm-caption: a text is no picture' 65 "$s/mm-caption" "$TOP/Makefile"
 
 printf 'What is this?\nAnd now?\n' >turns
-t 'mm-chat about a picture' 0 "$s/mm-chat "$case/cat.png" <turns
-t 'mm-chat without one' 0 "$s/mm-chat <turns
-t 'mm-chat: two pictures' 64 "$s/mm-chat a.png b.png
+t 'mm-chat about a picture' 0 "$s/mm-chat" --template vicuna_v1 "$case/cat.png" <turns
+mm-encode -m "$MM_MODEL" "$case/cat.png" | mm-project -m "$MM_MODEL" >cat.mmt
+mm-llm -m "$MM_MODEL" --template vicuna_v1 --chat cat.mmt <turns | cmp -s - out
+ok 'answers as mm-llm does' $?
+t 'mm-chat without one' 0 "$s/mm-chat" --template vicuna_v1 <turns
+t 'mm-chat: an unknown option' 64 "$s/mm-chat" --temple x
+t 'mm-chat: two pictures' 64 "$s/mm-chat" a.png b.png
 
 mkdir pictures
 cp "$case/cat.png" "$case/cup.png" pictures
