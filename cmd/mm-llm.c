@@ -316,13 +316,11 @@ static int open_engine(struct app *a, struct mm_gen_spec g, struct mm_err *e)
 {
     const struct opts *o = a->o;
 
-    a->sink.json = o->json;
-    a->sink.trace = a->trace;
-    a->sink.logits = o->logits;
-    a->sink.has_text = a->llm.tok != NULL;
-    a->sink.beams = o->beam.beams > 0;
-    a->sink.vocab = mm_llama_config(a->llm.m)->vocab;
-    a->sink.model = a->llm.fingerprint;
+    a->sink = (struct mm_sink){
+        .json = o->json, .records = a->sink.records, .trace = a->trace, .logits = o->logits,
+        .has_text = a->llm.tok != NULL, .beams = o->beam.beams > 0,
+        .vocab = mm_llama_config(a->llm.m)->vocab, .model = a->llm.fingerprint
+    };
     g.seed = a->cmd->seed;
     g.kv = o->kv != MM_NDTYPE ? o->kv : o->exact ? MM_F32 : MM_F16;
     g.sample.eos = o->neos ? o->eos : a->llm.eos;
@@ -349,8 +347,8 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
 {
     const struct opts *o = a->o;
     struct mm_err *e = &a->cmd->err;
-    struct mm_adapt_spec ad = { .store = o->exact ? MM_ADAPT_F32 : MM_ADAPT_STORED };
-    char *path[3] = { NULL };
+    struct mm_adapt_spec ad = { .path = o->model, .base = o->base, .lora = o->lora,
+                                .store = o->exact ? MM_ADAPT_F32 : MM_ADAPT_STORED };
     struct stat st;
     int rc = o->records ? mm_output_open(&a->sink.records, e) : 0;
 
@@ -360,18 +358,7 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
         rc = mm_err_set(e, MM_ENOMEM, "cannot start %d threads", a->cmd->threads);
     ad.pool = a->pool;
     if (rc == 0)
-        rc = mm_ckpt_find(&path[0], o->model, e);
-    if (rc == 0 && o->base)
-        rc = mm_ckpt_find(&path[1], o->base, e);
-    if (rc == 0 && o->lora)
-        rc = mm_ckpt_find(&path[2], o->lora, e);
-    ad.path = path[0];
-    ad.base = path[1];
-    ad.lora = path[2];
-    if (rc == 0)
         rc = mm_llm_open(&a->llm, &ad, e);
-    for (int i = 0; i < 3; i++)
-        free(path[i]);
     if (rc == 0)
         rc = mm_trace_open(&a->trace, o->trace, e);
     if (rc == 0)
@@ -386,16 +373,11 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
     return rc < 0 ? rc : open_engine(a, gen, e);
 }
 
-static void opts_free(struct opts *o)
+static void strings_free(struct strings *s)
 {
-    for (size_t i = 0; i < o->stop.n; i++)
-        free(o->stop.v[i]);
-    for (size_t i = 0; i < o->score.n; i++)
-        free(o->score.v[i]);
-    free(o->stop.v);
-    free(o->score.v);
-    free(o->bias);
-    mm_buf_free(&o->prompt);
+    for (size_t i = 0; i < s->n; i++)
+        free(s->v[i]);
+    free(s->v);
 }
 
 static void close_all(struct app *a)
@@ -414,8 +396,6 @@ static void close_all(struct app *a)
     mm_llm_close(&a->llm);
     mm_pool_free(a->pool);
 }
-
-/* --- running -------------------------------------------------------------------------- */
 
 /* --- answers --------------------------------------------------------------------------- */
 
@@ -461,27 +441,14 @@ static void say_stats(const struct app *a)
                 s->decode_s > 0 ? (double)s->decoded / s->decode_s : 0);
 }
 
-/* The prompt of -p or --prompt-file; *data is freed by the caller. */
-static int prompt_text(const struct opts *o, struct mm_jobs_spec *spec, char **data,
-                       struct mm_err *e)
-{
-    if (o->has_prompt) {
-        spec->text = o->prompt.p ? o->prompt.p : "";
-        spec->n = o->prompt.n;
-    } else if (o->prompt_file) {
-        const int rc = mm_io_slurp(o->prompt_file, (size_t)1 << 30, data, &spec->n, e);
-        spec->text = *data;
-        return rc;
-    }
-    return 0;
-}
-
 static int run_prompts(struct app *a, char *const *paths, int n)
 {
     const struct opts *o = a->o;
     struct mm_err *e = &a->cmd->err;
-    struct mm_jobs_spec spec = { .llm = &a->llm, .system = o->system,
-                                 .state = o->load_state ? &a->state : NULL };
+    struct mm_jobs_spec spec = {
+        .llm = &a->llm, .system = o->system, .state = o->load_state ? &a->state : NULL,
+        .text = !o->has_prompt ? NULL : o->prompt.p ? o->prompt.p : "", .n = o->prompt.n
+    };
     struct mm_runner r = {
         .llm = &a->llm, .gen = a->gen, .sink = &a->sink, .score = o->score.v,
         .nscore = o->score.n, .beam = o->beam, .num_return = o->num_return, .batch = o->batch,
@@ -489,8 +456,12 @@ static int run_prompts(struct app *a, char *const *paths, int n)
         .err = e
     };
     char *data = NULL;
-    int rc = prompt_text(o, &spec, &data, e);
+    int rc = 0;
 
+    if (o->prompt_file) {
+        rc = mm_io_slurp(o->prompt_file, (size_t)1 << 30, &data, &spec.n, e);
+        spec.text = data;
+    }
     r.beam.max_new = o->gen.max_new;
     r.beam.eos = o->neos ? o->eos : a->llm.eos;
     r.beam.neos = o->neos ? o->neos : a->llm.neos;
@@ -623,7 +594,10 @@ int main(int argc, char **argv)
         a.trace = NULL;
     }
     close_all(&a);
-    opts_free(&o);
+    strings_free(&o.stop);
+    strings_free(&o.score);
+    free(o.bias);
+    mm_buf_free(&o.prompt);
     rc = mm_cmd_finish(&cmd);
     return rc ? rc : a.faulty ? mm_err_status(MM_EDATA) : 0;
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "model/textout.h"
 #include "tensor/op.h"
 
 enum { CHUNK = 512, LOGIT_CHUNK = 64 }; /* rows of a step; with logits of each */
@@ -95,6 +96,30 @@ struct mm_past *mm_gen_past(struct mm_gen *g)
 const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g)
 {
     return &g->stats;
+}
+
+int mm_gen_text(const struct mm_gen *g, struct mm_buf *out, const int32_t *ids, size_t n,
+                bool trim, struct mm_err *e)
+{
+    struct mm_textout t = { .stop = g->o.stop, .nstop = g->o.nstop, .trim = trim };
+    struct mm_buf b = { 0 };
+    size_t len;
+
+    mm_buf_reset(out);
+    if (!g->tok)
+        return 0;
+    int rc = mm_tok_decode(g->tok, &b, ids, n, false, e);
+    if (rc == 0) {
+        mm_textout_put(&t, b.p, b.n);
+        mm_textout_end(&t);
+        const char *p = mm_textout_take(&t, &len);
+        mm_buf_add(out, p, len);
+        if (b.failed || t.out.failed || out->failed)
+            rc = no_memory(e);
+    }
+    mm_buf_free(&b);
+    mm_textout_free(&t);
+    return rc;
 }
 
 /* --- feeding ------------------------------------------------------------------------ */

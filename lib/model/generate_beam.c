@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "model/generate_impl.h"
-#include "model/textout.h"
 
 struct search {
     struct mm_gen *g;
@@ -148,34 +147,6 @@ static int search_run(struct search *s, size_t room)
     }
 }
 
-/* The text of a hypothesis; stop strings cut it, as they end a sampled answer. */
-static int answer_text(struct search *s, const struct mm_hyp *h, struct mm_answer *a)
-{
-    const struct mm_gen_spec *o = &s->g->o;
-    struct mm_textout t = { .stop = o->stop, .nstop = o->nstop, .trim = o->trim || s->prompt->nrows > 0 };
-    struct mm_tok_stream *ts = NULL;
-    struct mm_buf b = { 0 };
-    size_t n;
-
-    if (!s->g->tok)
-        return 0;
-    int rc = mm_tok_stream_new(&ts, s->g->tok, true, s->e);
-    for (size_t i = 0; i + h->ended < h->n && rc == 0; i++)
-        rc = mm_tok_stream_put(ts, &b, h->ids[i], s->e);
-    if (rc == 0)
-        rc = mm_tok_stream_end(ts, &b, s->e);
-    if (rc == 0) {
-        mm_textout_put(&t, b.p, b.n);
-        mm_textout_end(&t);
-        const char *p = mm_textout_take(&t, &n);
-        mm_buf_add(&a->text, p, n);
-    }
-    mm_tok_stream_free(ts);
-    mm_buf_free(&b);
-    mm_textout_free(&t);
-    return rc;
-}
-
 static int answer_of(struct search *s, const struct mm_hyp *h, size_t max_new, double start,
                      struct mm_answer *a)
 {
@@ -191,7 +162,8 @@ static int answer_of(struct search *s, const struct mm_hyp *h, size_t max_new, d
     a->score = h->score;
     a->stop = h->ended ? MM_STOP_EOS : h->n >= max_new ? MM_STOP_LENGTH : MM_STOP_CONTEXT;
     a->ms = 1e3 * (mm_gen_now() - start);
-    return answer_text(s, h, a);
+    return mm_gen_text(s->g, &a->text, h->ids, h->n - h->ended,
+                       s->g->o.trim || s->prompt->nrows > 0, s->e);
 }
 
 int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_beam_spec *spec,

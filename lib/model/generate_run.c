@@ -60,7 +60,7 @@ static int begin(struct run *r, size_t i, const struct mm_prompt *p, uint64_t nu
     if (rc == 0 && g->o.gram)
         rc = mm_gstate_new(&l->gstate, g->o.gram, r->e);
     if (rc == 0 && g->tok)
-        rc = mm_tok_stream_new(&l->stream, g->tok, true, r->e);
+        rc = mm_tok_stream_new(&l->stream, g->tok, false, r->e);
     if (rc == 0 && i > 0)
         rc = mm_llama_kv(&l->kv, g->m, g->o.kv, r->e);
     return rc;
@@ -280,7 +280,6 @@ static int show(struct run *r, struct live *l)
 
     if (l->text.out.failed || l->text.held.failed)
         return no_memory(r->e);
-    mm_buf_add(&l->answer->text, s, n);
     return n && r->emit ? r->emit(r->arg, (size_t)(l - r->live), s, n) : 0;
 }
 
@@ -295,7 +294,11 @@ static int end_text(struct run *r, struct live *l)
         l->answer->stop = MM_STOP_STOP;
     mm_buf_free(&b);
     mm_textout_end(&l->text);
-    return rc < 0 ? rc : show(r, l);
+    if (rc == 0)
+        rc = show(r, l);
+    const struct mm_answer *a = l->answer;
+    return rc < 0 ? rc : mm_gen_text(r->g, &l->answer->text, a->ids,
+                                     a->n - (a->stop == MM_STOP_EOS), l->text.trim, r->e);
 }
 
 /* Choose the next token of one sequence and see whether it ends the answer. */

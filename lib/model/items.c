@@ -99,10 +99,25 @@ static int add(struct mm_items *s, struct mm_item *it, struct mm_err *e)
     return 0;
 }
 
+/* The input failed.  If what is left of its last record names another item, the one
+ * at hand is complete all the same. */
+static bool complete(struct mm_items *s, const struct mm_item *it, struct mm_err *e)
+{
+    const int64_t next = mm_rec_int(&s->rec, "item", -1);
+
+    if (next < 0 || next == it->number)
+        return false;
+    s->broken = *e;
+    mm_err_clear(e);
+    return true;
+}
+
 int mm_items_next(struct mm_items *s, struct mm_item *it, struct mm_err *e)
 {
     int rc = 1;
 
+    if (s->broken.code)
+        return mm_err_set(e, s->broken.code, "%s", s->broken.msg);
     if (!s->have)
         rc = mm_input_get(s->in, &s->rec, e);
     if (rc <= 0)
@@ -111,9 +126,10 @@ int mm_items_next(struct mm_items *s, struct mm_item *it, struct mm_err *e)
     do {
         rc = add(s, it, e);
         s->have = false;
-        if (rc == 0)
-            rc = mm_input_get(s->in, &s->rec, e);
+        if (rc < 0)
+            return rc;
+        rc = mm_input_get(s->in, &s->rec, e);
         s->have = rc > 0;
     } while (rc > 0 && mm_rec_int(&s->rec, "item", -1) == it->number);
-    return rc < 0 ? rc : 1;
+    return rc < 0 && !complete(s, it, e) ? rc : 1;
 }

@@ -29,6 +29,7 @@ struct mm_items {
     int64_t dim, vocab;  /* of the language model */
     struct mm_rec rec;   /* first record of the next item */
     bool have;
+    struct mm_err broken; /* the input failed behind a complete item */
 };
 
 /* mm_items_next: the next complete item into *it (zeroed): 1, 0 at the end of

@@ -71,7 +71,7 @@ static void find_placeholders(struct mm_llm *l)
             l->limit = (size_t)l->eos[i] + 1;
 }
 
-int mm_llm_open(struct mm_llm *l, const struct mm_adapt_spec *spec, struct mm_err *e)
+static int open_found(struct mm_llm *l, const struct mm_adapt_spec *spec, struct mm_err *e)
 {
     int rc = mm_adapt_open(&l->ck, spec, e);
 
@@ -96,6 +96,26 @@ int mm_llm_open(struct mm_llm *l, const struct mm_adapt_spec *spec, struct mm_er
     else if (l->llava.layout == MM_LLAVA_HF && l->tok && mm_tok_id(l->tok, "<image>") >= 0)
         l->prompt.style = MM_MARK_TOKEN;
     return 0;
+}
+
+int mm_llm_open(struct mm_llm *l, const struct mm_adapt_spec *spec, struct mm_err *e)
+{
+    struct mm_adapt_spec found = *spec;
+    char *path[3] = { NULL };
+    int rc = mm_ckpt_find(&path[0], spec->path, e);
+
+    if (rc == 0 && spec->base)
+        rc = mm_ckpt_find(&path[1], spec->base, e);
+    if (rc == 0 && spec->lora)
+        rc = mm_ckpt_find(&path[2], spec->lora, e);
+    found.path = path[0];
+    found.base = path[1];
+    found.lora = path[2];
+    if (rc == 0)
+        rc = open_found(l, &found, e);
+    for (int i = 0; i < 3; i++)
+        free(path[i]);
+    return rc;
 }
 
 void mm_llm_close(struct mm_llm *l)

@@ -1,0 +1,156 @@
+# mm-llm: prompts, pictures and token ids in; text, tokens, scores out
+. "$TOP/tests/pipe/lib.sh"
+L=$GOLDEN/llava/v15_hf
+M=$L/model
+B=$GOLDEN/llama/beam/model
+Q='USER: <image>\nDescribe the cup. ASSISTANT:'
+json() { # json EXPRESSION: of the objects of ./out, as Python sees them (d: list)
+    "$PYTHON" -c "import json,sys
+d=[json.loads(l) for l in open('out')]
+sys.exit(not ($1))"
+}
+PYTHON=${PYTHON:-python3}
+mm-encode -m "$M" --exact "$L/cat.png" "$L/cup.png" | mm-project -m "$M" --exact >two.mmt
+mm-cut -i 0 two.mmt >cat.mmt
+
+# --- text alone
+t "a prompt without a picture" 0 mm-llm -m "$M" -p 'hello' -n 8
+cp out hello
+[ "$(wc -l <hello)" -ge 1 ]; ok "an answer ends its line" $?
+t "standard input is left alone" 0 sh -c "echo rest | { mm-llm -m '$M' -p hello -n 8 >o; cat; }"
+same "all of it" out rest
+t "the same bytes with any number of threads" 0 sh -c "mm-llm -m '$M' -j 3 -p hello -n 8 | cmp - hello"
+printf 'hello' >prompt.txt
+t "a prompt from a file" 0 sh -c "mm-llm -m '$M' --prompt-file prompt.txt -n 8 | cmp - hello"
+t "JSON" 0 mm-llm -m "$M" -p hello -n 8 --json
+json "d[0]['source']==[] and d[0]['item']==0 and len(d[0]['tokens'])==8==len(d[0]['logprobs']) and d[0]['stop']=='length' and d[0]['text'] and d[0]['ms']>0 and d[0]['prompt_tokens']>1"
+ok "has every member" $?
+t "an escape is read" 0 sh -c "mm-llm -m '$M' -p 'a\\nb' -n 8 --json >1; printf 'a\nb' >p; mm-llm -m '$M' --prompt-file p -n 8 --json >2; sed 's/\"ms.*//' 1 >3; sed 's/\"ms.*//' 2 | cmp - 3"
+
+# --- pictures
+t "two items, two answers" 0 mm-llm -m "$M" -p "$Q" -n 8 two.mmt
+cp out answers
+[ "$(wc -l <answers)" = 2 ]; ok "a line each" $?
+t "together the same" 0 sh -c "mm-llm -m '$M' --exact -B 2 -p '$Q' -n 8 --json two.mmt | sed 's/\"logprobs.*//' >b; mm-llm -m '$M' --exact -p '$Q' -n 8 --json two.mmt | sed 's/\"logprobs.*//' | cmp - b"
+t "from standard input" 0 sh -c "mm-llm -m '$M' -p '$Q' -n 8 <two.mmt | cmp - answers"
+t "an operand '-' is standard input" 0 sh -c "mm-llm -m '$M' -p '$Q' -n 8 - <two.mmt | cmp - answers"
+printf '{"source":"%s","prompt":"USER: <image>\\n%s"}\n' "$L/cup.png" cup "$L/cat.png" cat "$L/cat.png" two >q.jsonl
+t "questions by source" 0 mm-llm -m "$M" --prompts q.jsonl -n 4 --json two.mmt
+json "[x['source'][0][-7:] for x in d]==['cat.png','cat.png','cup.png']"
+ok "each about its picture" $?
+printf '{"source":"a","prompt":"one"}\n{"prompt":"two"}\n' >r.jsonl
+t "questions without pictures" 0 mm-llm -m "$M" --prompts r.jsonl -n 4 --json
+json "[(x['source'],x['item']) for x in d]==[(['a'],0),([],1)]"; ok "an item each" $?
+t "records alone are a prompt" 0 sh -c "printf 'hello' >h.txt; mm-pack h.txt | mm-llm -m '$M' -n 8 | cmp - hello"
+t "too few records" 65 mm-llm -m "$M" -p '<image><image>' cat.mmt
+has "both numbers" err 'has 2 <image>, the item has 1'
+t "too many" 65 mm-llm -m "$M" -p 'hello' cat.mmt
+t "pictures of another width" 65 mm-llm -m "$GOLDEN/llava/v0_patches/model" -p "$Q" cat.mmt
+has "both widths" err 'embeddings \[.*rows have'
+t "a truncated stream" 65 sh -c "head -c \$((\$(wc -c <two.mmt) - 100)) two.mmt | mm-llm -m '$M' -p '$Q' -n 8 >o; s=\$?; head -n 1 answers | cmp o - && exit \$s"
+t "an empty one" 65 sh -c "mm-llm -m '$M' -p '$Q' </dev/null"
+t "a killed producer" 65 sh -c "sh -c 'head -c 3000 two.mmt; kill -9 \$\$' | mm-llm -m '$M' -p '$Q'"
+N=$GOLDEN/llava/v0_patches
+mm-encode -m "$N/model" "$N/cat.png" | mm-project -m "$N/model" | sed 's/^item: 0/item: 7/' >odd.mmt
+t "keep going" 65 sh -c "cat odd.mmt two.mmt | mm-llm -m '$M' --keep-going -p '$Q' -n 8 --json"
+json "len(d)==3 and 'embeddings' in d[0]['error'] and 'text' in d[2]"; ok "an object in its place" $?
+has "and a message" err 'item 7: .*embeddings'
+t "as records" 65 sh -c "cat odd.mmt two.mmt | mm-llm -m '$M' --keep-going -p '$Q' -n 8 -S >o; s=\$?; mm-ls o; exit \$s"
+has "an error record" out 'kind=error'
+t "an error record of the stage before" 65 sh -c "mm-llm -m '$M' -p '$Q' -n 2 o"
+
+# --- token ids, beams, scores
+"$PYTHON" -c "
+import struct
+v=[1,5,9,12]
+h=(\"{'descr': '<i4', 'fortran_order': False, 'shape': (%d,), }\" % len(v)).ljust(117)+'\n'
+open('ids.npy','wb').write(b'\x93NUMPY\x01\x00'+struct.pack('<H',118)+h.encode()+struct.pack('<4i',*v))"
+mm-pack --kind tokens ids.npy >ids.mmt
+t "token ids without a tokenizer" 0 mm-llm -m "$B" -n 6 -t 0 --json ids.mmt
+json "d[0]['text'] is None and len(d[0]['tokens'])==6 and d[0]['prompt_tokens']==4"; ok "text is null" $?
+t "text for a model without a tokenizer" 69 mm-llm -m "$B" -p hello
+mm-pack --kind tokens ids.npy | mm-llm -m "$B" -n 3 -S | mm-cut -k tokens >t.mmt
+t "tokens come out as records" 0 mm-ls t.mmt
+has "with their shape" out 'i32  \[3\].*kind=tokens'
+t "logits too" 0 sh -c "mm-llm -m '$B' -n 3 --logits ids.mmt | mm-cut -k logits | mm-ls"
+has "a row a step" out 'f32  \[3,'
+t "beams" 0 mm-llm -m "$B" --beam 3 --num-return 3 -n 6 --json ids.mmt
+json "len(d)==3 and d[0]['score']>=d[1]['score']>=d[2]['score']"; ok "best first" $?
+t "scores" 0 mm-llm -m "$M" -p 'hello' --score ' A cat' --score ' A dog' --json
+json "[x['text'] for x in d]==[' A cat',' A dog'] and all(abs(sum(x['logprobs'])-x['logprob'])<1e-4 and len(x['ids'])==len(x['logprobs']) for x in d)"
+ok "a line each, in order" $?
+t "perplexity" 0 mm-llm -m "$M" --perplexity prompt.txt
+has "of a text" out '^tokens [0-9]*, loss [0-9.]*, perplexity'
+
+# --- how tokens are chosen
+t "a seed decides a draw" 0 sh -c "mm-llm -m '$M' -p hello -n 12 -t 1 -s 7 >1; mm-llm -m '$M' -p hello -n 12 -t 1 -s 7 | cmp - 1"
+t "another seed, another draw" 1 sh -c "mm-llm -m '$M' -p hello -n 12 -t 1 -s 8 | cmp -s - 1"
+t "stop strings" 0 sh -c "s=\$(cut -c 5-7 hello); mm-llm -m '$M' -p hello -n 8 --stop \"\$s\""
+[ "$(cat out)" = "$(cut -c 1-4 hello)" ]; ok "cut across tokens" $?
+t "a bias" 0 mm-llm -m "$B" -n 3 --logit-bias 9=1000 --json ids.mmt
+json "d[0]['tokens']==[9,9,9]"; ok "rules the choice" $?
+t "an end token" 0 mm-llm -m "$B" -n 9 --logit-bias 9=1000 --eos 9 --json ids.mmt
+json "d[0]['tokens']==[9] and d[0]['stop']=='eos'"; ok "ends the answer" $?
+t "not before --min-tokens" 0 mm-llm -m "$B" -n 9 --logit-bias 9=1000 --eos 9 --min-tokens 3 --json ids.mmt
+json "d[0]['tokens'][3]==9 and len(d[0]['tokens'])==4"; ok "but then" $?
+t "a full context" 0 mm-llm -m "$B" -c 6 --json ids.mmt
+json "d[0]['stop']=='context' and len(d[0]['tokens'])==3"; ok "says so" $?
+t "a prompt that does not fit" 65 mm-llm -m "$B" -c 3 ids.mmt
+has "both numbers" err '4 positions, the context 3'
+printf 'root ::= "{" [a-d]{2,4} "}" # four at most\n' >g.gbnf
+t "a grammar" 0 mm-llm -m "$M" -p hello --grammar g.gbnf -t 1 -s 3
+has "is kept" out '^{[a-d]\{2,4\}}$'
+echo '{"type":"object","properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}},"required":["a","b"]}' >s.json
+t "a JSON schema" 0 sh -c "for s in 1 2 3 4 5; do mm-llm -m '$M' -p hello --json-schema s.json -t 1 -s \$s -n 200 --json || exit; done"
+json "all(set(json.loads(x['text']))=={'a','b'} and json.loads(x['text'])['b'] in 'xy' for x in d)"
+ok "five documents that are of it" $?
+printf 'root ::= "a' >bad.gbnf
+t "a grammar that is none" 65 mm-llm -m "$M" -p x --grammar bad.gbnf
+has "the place" err 'bad.gbnf: grammar: line 1, column 12'
+
+# --- states
+t "a state is saved" 0 sh -c "mm-llm -m '$M' -p 'USER: <image>' -n 0 --save-state s.mmt <cat.mmt"
+t "and continued" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '\\nDescribe the cup. ASSISTANT:' -n 8 -v"
+head -n 1 answers | cmp -s - out; ok "as if asked at once" $?
+has "nothing is computed again" err 'prefill: .* reused'
+t "the whole prompt may be given" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '$Q' -n 8"
+head -n 1 answers | cmp -s - out; ok "with the same answer" $?
+t "no prompt: go on" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -n 4"
+t "of another model" 65 mm-llm -m "$GOLDEN/llava/chat/model" --load-state s.mmt -p x
+has "both fingerprints" err 'saved with model'
+t "of another cache" 65 mm-llm -m "$M" --load-state s.mmt --kv f32 -p x
+head -c 5000 s.mmt >cut.mmt
+t "cut" 65 mm-llm -m "$M" --load-state cut.mmt -p x
+t "not there" 66 mm-llm -m "$M" --load-state no.mmt -p x
+t "two items have no state" 65 mm-llm -m "$M" -p "$Q" -n 0 --save-state no.mmt two.mmt
+
+# --- chat
+printf 'Hello\nAnd now?\n\nBye\n' >turns
+t "chat" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 -v <turns"
+[ "$(wc -l <out)" = 3 ]; ok "an answer a turn" $?
+n=$((n)); reused=$(sed -n 's/.*, \([0-9]*\) reused/\1/p' err)
+[ "${reused:-0}" -gt 20 ]; ok "old turns are not computed again" $?
+t "chat about a picture" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 --json cat.mmt <turns"
+json "len(d)==3 and d[1]['prompt_tokens']>d[0]['prompt_tokens']>25"; ok "with its history" $?
+t "an unknown template" 64 mm-llm -m "$M" --template no --chat
+t "no template named" 69 mm-llm -m "$GOLDEN/llama/vicuna/model" --chat
+has "says what to do" err '--template'
+
+# --- command line
+t "no model" 64 mm-llm -p x
+t "no such model" 66 mm-llm -m nowhere -p x
+t "no such file" 66 mm-llm -m "$M" -p '<image>' missing.mmt
+t "a bad number" 64 mm-llm -m "$M" -n many -p x
+t "a bad word" 64 mm-llm -m "$M" --kv f8 -p x
+for pair in '--json -S' '--chat -S' '--chat -p x' '--chat --beam 2' '-p x --prompt-file p' \
+    '-p x --prompts q.jsonl' '--grammar g --json-schema s' '--beam 2 --grammar g' \
+    '--beam 2 --score a' '--num-return 2' '--perplexity f -p x' '--chat --trace f' '-n 0 --beam 2'; do
+    # shellcheck disable=SC2086
+    t "refused: $pair" 64 mm-llm -m "$M" $pair
+done
+t "full disk" 74 sh -c "mm-llm -m '$M' -p x -n 4 >/dev/full"
+t "closed output" 74 sh -c "mm-llm -m '$M' -p x >&-"
+t "a trace that cannot be written" 74 mm-llm -m "$M" -p x -n 2 --trace /dev/full
+t "a failing run leaves no trace" 65 mm-llm -m "$M" -p '<image><image>' --trace l.mmt cat.mmt
+not_there "no file" l.mmt
+finish
