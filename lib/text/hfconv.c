@@ -167,8 +167,7 @@ static const char clip_parts[] =
     "{\"Regex\":\"'s|'t|'re|'ve|'m|'ll|'d|[\\\\p{L}]+|[\\\\p{N}]|[^\\\\s\\\\p{L}\\\\p{N}]+\"},"
     "\"behavior\":\"Removed\",\"invert\":true},"
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]},"
-    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},"
-    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"</w>\"},\"content\":\" \"}]}}";
+    "\"decoder\":{\"type\":\"ByteLevel\"}}";
 
 #define CLIP_MERGES (49152 - 256 - 2)
 
@@ -190,7 +189,7 @@ static int open_clip(struct mm_tok *t, const char *vocab, const char *merges,
         (r = mm_hfpost_marks(&h->post, t->bos, t->eos, e)) < 0 ||
         (r = fill(t, clip_parts, e)) < 0)
         return r;
-    if ((r = mm_hfdec_trim(h->dec, e)) < 0)
+    if ((r = mm_hfdec_clip(h->dec, e)) < 0)
         return r;
     t->add_bos = t->add_eos = true;
     return mm_hf_fill(t, NULL, e); /* the decoder has changed */

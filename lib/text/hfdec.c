@@ -141,8 +141,14 @@ int mm_hfdec_new(struct mm_hfdec **out, const json_t *j, struct mm_err *e)
     return 0;
 }
 
-int mm_hfdec_trim(struct mm_hfdec *d, struct mm_err *e)
+int mm_hfdec_clip(struct mm_hfdec *d, struct mm_err *e)
 {
+    struct step *s = new_step(d, DEC_REPLACE, e);
+
+    if (!s)
+        return MM_ENOMEM;
+    s->pat.text = (struct mm_str){ "</w>", 4 };
+    s->text = (struct mm_str){ " ", 1 };
     return new_step(d, DEC_TRIM, e) ? 0 : MM_ENOMEM;
 }
 

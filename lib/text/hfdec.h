@@ -17,9 +17,9 @@ struct mm_hfdec;
 MM_MUST_CHECK int mm_hfdec_new(struct mm_hfdec **d, const json_t *j, struct mm_err *e);
 void mm_hfdec_free(struct mm_hfdec *d); /* takes NULL */
 
-/* mm_hfdec_trim: at last, white space goes from both ends, as transformers does
- * for CLIP. */
-MM_MUST_CHECK int mm_hfdec_trim(struct mm_hfdec *d, struct mm_err *e);
+/* mm_hfdec_clip: at last, "</w>" becomes a space and white space goes from both
+ * ends, as transformers does for CLIP. */
+MM_MUST_CHECK int mm_hfdec_clip(struct mm_hfdec *d, struct mm_err *e);
 
 /* mm_hfdec_run: append the text of the tokens in w, which is used up.
  * MM_EDATA (a pattern needs too many steps), MM_ENOMEM. */

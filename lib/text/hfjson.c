@@ -274,15 +274,19 @@ static int add_token(struct mm_tok *t, const json_t *j, struct mm_err *e)
 
 /* Classes of transformers that make the post-processor anew from
  * add_bos_token and add_eos_token. */
-static bool class_adds_marks(const struct mm_conf *c)
-{
-    static const char *const names[] = { "LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
-                                         "CohereTokenizer", "GPTNeoXTokenizer" };
-    const char *name = json_string_value(json_object_get(c->config, "tokenizer_class"));
+static const char *const adding_classes[] = { "LlamaTokenizer", "CodeLlamaTokenizer",
+                                              "GemmaTokenizer", "CohereTokenizer",
+                                              "GPTNeoXTokenizer", NULL };
+static const char *const clip_classes[] = { "CLIPTokenizer", NULL };
 
-    for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++) {
-        const size_t n = strlen(names[i]);
-        if (strncmp(name, names[i], n) == 0 && (!name[n] || strcmp(name + n, "Fast") == 0))
+/* Is tokenizer_class one of these, or its Fast form? */
+static bool class_is(const struct mm_conf *c, const char *const *names)
+{
+    const char *name = c ? json_string_value(json_object_get(c->config, "tokenizer_class")) : NULL;
+
+    for (; name && *names; names++) {
+        const size_t n = strlen(*names);
+        if (strncmp(name, *names, n) == 0 && (!name[n] || strcmp(name + n, "Fast") == 0))
             return true;
     }
     return false;
@@ -306,7 +310,10 @@ static int open_root(struct mm_tok *t, const json_t *root, const struct mm_conf 
             return mm_err_prefix(e, "added_tokens %zu", i);
     if ((r = mm_hf_fill(t, root, e)) < 0)
         return r;
-    h->class_adds_marks = c && class_adds_marks(c);
+    if (class_is(c, clip_classes) &&
+        ((r = mm_hfdec_clip(h->dec, e)) < 0 || (r = mm_hf_fill(t, root, e)) < 0))
+        return r;
+    h->class_adds_marks = class_is(c, adding_classes);
     if (h->post) {
         t->add_bos = mm_hfpost_first(h->post) >= 0;
         t->add_eos = mm_hfpost_last(h->post) >= 0;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -362,12 +363,268 @@ static void test_bert(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* The texts of a case of the family `clip`: all ids, and cut to 24. */
+static int check_clip_texts(const struct mm_tok *t, const json_t *tokens, const char *what)
+{
+    int bad = json_array_size(tokens) == 0;
+
+    for (size_t i = 0; i < json_array_size(tokens); i++) {
+        const json_t *want = json_array_get(tokens, i);
+        const json_t *text = json_object_get(want, "text");
+        struct mm_ids ids = { 0 };
+        bad += mm_tok_encode(t, &ids, json_string_value(text), json_string_length(text),
+                             MM_TOK_PARSE | MM_TOK_SPECIAL, NULL) < 0;
+        if (!tg_same_ids(want, "ids", &ids))
+            bad += tg_differs(what, "-", "ids", &ids, NULL);
+        if (ids.n > 24) {
+            ids.n = 24;
+            ids.v[23] = mm_tok_eos(t);
+        }
+        if (!tg_same_ids(want, "truncated", &ids))
+            bad += tg_differs(what, "-", "truncated", &ids, NULL);
+        mm_ids_free(&ids);
+    }
+    return bad;
+}
+
+/* tokenizer.json and vocab.json with merges.txt give the same. */
+static void test_clip_family(void **state)
+{
+    static const char *const names[] = { "../clip/text-eos", "../clip/text-eos2" };
+    int bad = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        json_t *want = tg_json(names[i], "expected.json");
+        const json_t *tokens = json_object_get(want, "tokens");
+        char path[512];
+        struct unpacked u;
+        struct mm_tok *t = open_path(tg_path(path, sizeof(path), names[i], "model"));
+        bad += check_clip_texts(t, tokens, names[i]);
+        mm_tok_free(t);
+        unpack(&u, names[i], "tokenizer.json");
+        t = open_path(u.dir);
+        bad += check_clip_texts(t, tokens, u.dir);
+        mm_tok_free(t);
+        unpack_free(&u);
+        json_decref(want);
+    }
+    assert_int_equal(bad, 0);
+}
+
+/* Decoded as transformers does: no "</w>", no space at the end. */
+static void test_clip_decode(void **state)
+{
+    static const char text[] = "a photo of a cat";
+    char path[512];
+    struct mm_tok *t = open_path(tg_path(path, sizeof(path), "../clip/zero-shot", "model"));
+    struct mm_ids ids = { 0 };
+    struct mm_buf out = { 0 };
+    struct mm_err e = { 0 };
+
+    (void)state;
+    assert_int_equal(mm_tok_encode(t, &ids, text, sizeof(text) - 1, MM_TOK_SPECIAL, &e), 0);
+    assert_int_equal(mm_tok_decode(t, &out, ids.v, ids.n, false, &e), 0);
+    assert_string_equal(out.p, text);
+    mm_buf_free(&out);
+    mm_ids_free(&ids);
+    mm_tok_free(t);
+}
+
+/* Open a tokenizer.json given as text. */
+static int open_text(struct mm_tok **t, const char *text, struct mm_err *e)
+{
+    char path[] = "/tmp/mm-test-XXXXXX";
+    const int fd = mkstemp(path);
+    FILE *f = fdopen(fd, "w");
+    int r;
+
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    r = mm_tok_open(t, path, e);
+    unlink(path);
+    return r;
+}
+
+#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
+
+/* Each ends with its code, and names file and place. */
+static void test_malformed(void **state)
+{
+    static const struct {
+        const char *text, *names;
+        int code;
+    } cases[] = {
+        { "{", "line 1", MM_EDATA },
+        { "{}", "model", MM_EDATA },
+        { "{\"model\":{\"type\":\"RNN\"}}", "RNN", MM_EMISSING },
+        { "{\"model\":{\"type\":\"BPE\",\"vocab\":[],\"merges\":[]}}", "vocab", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "'a'", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "twice", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":99999999},\"merges\":[]}}", "'a'", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "merge 0", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[7]}}", "merge", MM_EDATA },
+        { "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"fuse_unk\":1}}", "fuse_unk", MM_EDATA },
+        { "{\"model\":{\"vocab\":[[\"a\"]]}}", "entry 0", MM_EDATA },
+        { "{\"model\":{\"vocab\":[[\"a\",0]],\"unk_id\":1}}", "unk_id", MM_EDATA },
+        { "{" MODEL ",\"normalizer\":{\"type\":\"Rot13\"}}", "Rot13", MM_EMISSING },
+        { "{" MODEL ",\"normalizer\":{}}", "normalizer", MM_EDATA },
+        { "{" MODEL ",\"normalizer\":{\"type\":\"Sequence\"}}", "normalizers", MM_EDATA },
+        { "{" MODEL ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},"
+          "\"content\":\"\"}}", "pattern '('", MM_EDATA },
+        { "{" MODEL ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}}",
+          "base64", MM_EDATA },
+        { "{" MODEL ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"x\"},"
+          "\"behavior\":\"Eaten\"}}", "behavior", MM_EDATA },
+        { "{" MODEL ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}}",
+          "replacement", MM_EDATA },
+        { "{" MODEL ",\"pre_tokenizer\":{\"type\":\"Words\"}}", "Words", MM_EMISSING },
+        { "{" MODEL ",\"decoder\":{\"type\":\"Strip\",\"content\":\" \",\"start\":-1,\"stop\":0}}",
+          "start", MM_EDATA },
+        { "{" MODEL ",\"decoder\":{\"type\":\"Zip\"}}", "Zip", MM_EMISSING },
+        { "{" MODEL ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],"
+          "\"sep\":[\"x\",7]}}", "id of the vocabulary", MM_EDATA },
+        { "{" MODEL ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{}],"
+          "\"pair\":[]}}", "piece 0", MM_EDATA },
+        { "{" MODEL ",\"post_processor\":{\"type\":\"Staples\"}}", "Staples", MM_EMISSING },
+        { "{" MODEL ",\"added_tokens\":[{\"content\":\"x\"}]}", "'id'", MM_EDATA },
+        { "{" MODEL ",\"added_tokens\":[{\"content\":\"x\",\"id\":1}]}", "'b'", MM_EDATA },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mm_tok *t = NULL;
+        struct mm_err e = { 0 };
+        const int r = open_text(&t, cases[i].text, &e);
+        if (r != cases[i].code || !strstr(e.msg, cases[i].names) || !strstr(e.msg, "mm-test-"))
+            fail_msg("%s: %d: %s", cases[i].text, r, e.msg);
+    }
+}
+
+/* Sequences in Sequences: an error long before the stack ends. */
+static void test_deep(void **state)
+{
+    struct mm_buf b = { 0 };
+    struct mm_tok *t = NULL;
+    struct mm_err e = { 0 };
+
+    (void)state;
+    mm_buf_str(&b, "{" MODEL ",\"decoder\":");
+    for (int i = 0; i < 500; i++)
+        mm_buf_str(&b, "{\"type\":\"Sequence\",\"decoders\":[");
+    for (int i = 0; i < 500; i++)
+        mm_buf_str(&b, "]}");
+    mm_buf_str(&b, "}");
+    assert_int_equal(open_text(&t, b.p, &e), MM_EDATA);
+    mm_buf_free(&b);
+}
+
+/* A word level model without unknown token refuses words; unigram too. */
+static void test_no_unknown(void **state)
+{
+    static const char *const models[] = {
+        "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}",
+        "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1.5]]}}",
+        "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct mm_tok *t = NULL;
+        struct mm_err e = { 0 };
+        struct mm_ids ids = { 0 };
+        assert_int_equal(open_text(&t, models[i], &e), 0);
+        assert_int_equal(mm_tok_encode(t, &ids, "a", 1, 0, &e), 0);
+        assert_int_equal(ids.n, 1);
+        assert_int_equal(mm_tok_encode(t, &ids, "x", 1, 0, &e), MM_EDATA);
+        mm_ids_free(&ids);
+        mm_tok_free(t);
+    }
+}
+
+/* Names that GGUF files give their way of cutting; text -> pieces. */
+static void test_gguf_ways(void **state)
+{
+    static const struct {
+        const char *pre, *text, *want;
+    } cases[] = {
+        { "gpt-2", "It's 2024 x", "It|'s|\xc4\xa0" "2024|\xc4\xa0x" },
+        { "llama-bpe", "It's 20245 X", "It|'s|\xc4\xa0|202|45|\xc4\xa0X" },
+        { "qwen2", "ab 12", "ab|\xc4\xa0|1|2" },
+        { "smollm", "ab 12", "ab|\xc4\xa0|1|2" },
+        { "falcon", "a,b 1234", "a|,|b|\xc4\xa0|123|4" },
+        { "deepseek-llm", "ab 1234", "ab|\xc4\xa0|1234" },
+        { "deepseek-coder", "ab 12", "ab|\xc4\xa0|1|2" },
+        { "deepseek-v3", "a1234", "a|123|4" },
+        { "tekken", "fooBar 12", "foo|Bar|\xc4\xa0|1|2" },
+        { "gpt-4o", "fooBar's 1234", "foo|Bar's|\xc4\xa0|123|4" },
+        { "bloom", "ab, c1", "ab|,|\xc4\xa0" "c1" },
+        { "viking", "ab 12", "ab|\xc4\xa0|1|2" },
+        { NULL, "a b1234", "a|\xc4\xa0" "b|123|4" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mm_tok *t = calloc(1, sizeof(*t));
+        struct mm_words w = { 0 };
+        struct mm_buf out = { 0 };
+        struct mm_err e = { 0 };
+        if (mm_tok_gguf_bpe_open(t, NULL, 0, cases[i].pre, &e) < 0)
+            fail_msg("%s", e.msg);
+        assert_int_equal(mm_hf_words(t, &w, cases[i].text, strlen(cases[i].text), &e), 0);
+        for (size_t k = 0; k < w.n; k++) {
+            if (k)
+                mm_buf_char(&out, '|');
+            mm_buf_add(&out, w.text.p + w.v[k].at, w.v[k].n);
+        }
+        assert_string_equal(out.p, cases[i].want);
+        mm_buf_free(&out);
+        mm_words_free(&w);
+        mm_tok_free(t);
+    }
+    struct mm_tok *t = calloc(1, sizeof(*t));
+    struct mm_err e = { 0 };
+    assert_int_equal(mm_tok_gguf_bpe_open(t, NULL, 0, "gpt", &e), MM_EMISSING);
+    assert_non_null(strstr(e.msg, "'gpt'"));
+    mm_tok_free(t);
+}
+
+/* 200 KB of one thing: a tenth of a second, and some under the sanitizers. */
+static void test_hostile_text(void **state)
+{
+    static const char *const names[] = { "json_llama_metaspace", "json_neox", "json_llama3" };
+    static const char *const parts[] = { "a", " ", "\n", "1", "!", "e\xcc\x81", "'" };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char path[512];
+        struct mm_tok *t = open_path(tg_path(path, sizeof(path), names[i], "model"));
+        for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]); k++) {
+            struct mm_buf b = { 0 };
+            struct mm_ids ids = { 0 };
+            struct mm_err e = { 0 };
+            const clock_t start = clock();
+            while (b.n < 200000)
+                mm_buf_str(&b, parts[k]);
+            assert_int_equal(mm_tok_encode(t, &ids, b.p, b.n, MM_TOK_PARSE, &e), 0);
+            assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 5);
+            mm_ids_free(&ids);
+            mm_buf_free(&b);
+        }
+        mm_tok_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),    cmocka_unit_test(test_components),
         cmocka_unit_test(test_clip_hf),  cmocka_unit_test(test_clip_openclip),
-        cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_bert),     cmocka_unit_test(test_clip_family),
+        cmocka_unit_test(test_clip_decode), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_deep),     cmocka_unit_test(test_no_unknown),
+        cmocka_unit_test(test_gguf_ways), cmocka_unit_test(test_hostile_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
