@@ -170,7 +170,7 @@ static struct mm_var *b_attention(struct oc *o)
     float slopes[16];
     struct mm_var *y;
 
-    if (bias >= 0 && !o->arg[bias].differentiable) { /* the same for every query: ALiBi */
+    if (bias >= 0 && o->arg[bias].t.shape[2] == 1) { /* the same for every query: ALiBi */
         const struct mm_tensor *t = &o->arg[bias].t;
 
         for (int64_t h = 0; h < t->shape[1]; h++) {

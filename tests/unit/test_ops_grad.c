@@ -141,6 +141,25 @@ static void check_adjoint(struct oc *o, int arg, const float *g, const float *u,
     free(keep);
 }
 
+/* An argument's gradient is the same, to the bit, while the others are frozen. */
+static void check_alone(struct oc *o, int arg, const float *g, const float *u)
+{
+    struct oc alone = *o;
+    struct mm_ctx c;
+
+    for (int i = 0; i < o->n; i++)
+        alone.arg[i].differentiable = i == arg;
+    assert_int_equal(mm_ctx_init(&c, NULL, MM_ARITH_EXACT, NULL), 0);
+    assert_int_equal(mm_tape_new(&c, NULL), 0);
+    mm_backward_from(&c, oc_run(&alone, &c), u);
+    assert_int_equal(c.err.code, 0);
+    assert_memory_equal(alone.var[arg]->grad, g, mm_tensor_bytes(&o->arg[arg].t));
+    for (int i = 0; i < o->n; i++)
+        assert_true(i == arg || !alone.var[i]->grad);
+    mm_tape_free(&c);
+    mm_ctx_free(&c);
+}
+
 /* A tape records nothing where nothing needs a gradient. */
 static void check_frozen(struct oc *o)
 {
@@ -195,6 +214,7 @@ static void one_case(void **state)
         if (!g[i])
             continue;
         check_differences(&o, i, g[i], u, &rng);
+        check_alone(&o, i, g[i], u);
         if (strchr(oc_op(name)->linear, o.arg[i].role[0]))
             check_adjoint(&o, i, g[i], u, largest);
     }
