@@ -506,7 +506,8 @@ int mm_adapt_delta(struct mm_ckpt *ck, const struct mm_ckpt *base, struct mm_err
             continue;
         bool fits = d->t.ndim == b->t.ndim;
         for (int k = 0; fits && k < d->t.ndim; k++)
-            fits = b->t.shape[k] == d->t.shape[k] || (d->t.ndim == 2 && b->t.shape[k] < d->t.shape[k]);
+            fits = b->t.shape[k] == d->t.shape[k] ||
+                   (d->t.ndim == 2 && b->t.shape[k] < d->t.shape[k]);
         if (!fits)
             return mm_err_set(e, MM_EDATA, "tensor '%s': shape %s, the base has %s", d->name,
                               mm_shape_str(sa, sizeof sa, d->t.shape, d->t.ndim),

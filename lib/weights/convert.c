@@ -139,7 +139,8 @@ static size_t source_row(const struct item *x, size_t r)
 
 static void convert_row(const struct job *j, size_t r, float *row)
 {
-    const char *const src = (const char *)j->x->in.data + source_row(j->x, j->first + r) * j->in_row;
+    const size_t from = source_row(j->x, j->first + r);
+    const char *const src = (const char *)j->x->in.data + from * j->in_row;
     unsigned char *const out = j->out + r * j->out_row;
     const struct mm_tensor part = { .dtype = j->x->in.dtype, .ndim = 1,
                                     .shape = { (int64_t)j->cols }, .data = (void *)src };

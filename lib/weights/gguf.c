@@ -298,16 +298,24 @@ static int check_overlap(struct info *x, size_t n, struct mm_err *e)
 
 /* Place the tensors of en from entry first on in the data section at offset d. */
 static int place_tensors(struct mm_entries *en, size_t first, struct info *x, size_t n,
-                         const struct cursor *c, size_t d, struct mm_err *e)
+                         const struct cursor *c, size_t d, size_t alignment, struct mm_err *e)
 {
+    size_t at = 0;
+    bool packed = true;
+
     for (size_t i = 0; i < n; i++) {
         struct mm_ckpt_entry *const t = &en->v[first + i];
         x[i].name = t->name;
+        packed = packed && x[i].begin == at;
         if (d > c->size || x[i].end > c->size - d)
             return mm_err_set(e, MM_EDATA, "tensor '%s': ends at %zu of the data, the file holds "
                               "%zu: truncated", t->name, x[i].end, d > c->size ? 0 : c->size - d);
         t->t.data = (void *)(c->data + d + x[i].begin);
+        if (!mm_size_align(x[i].end, alignment, &at))
+            at = SIZE_MAX;
     }
+    if (!packed)
+        mm_entries_warn(en, "%s: tensors do not follow each other", en->v[first].file);
     return check_overlap(x, n, e);
 }
 
@@ -339,7 +347,7 @@ static int read_infos(struct cursor *c, struct mm_gguf *g, struct mm_entries *en
     if (rc == 0 && en->n - first == n) {
         if (!mm_size_align(c->at, g->alignment, &d))
             d = SIZE_MAX;
-        rc = place_tensors(en, first, x, (size_t)n, c, d, e);
+        rc = place_tensors(en, first, x, (size_t)n, c, d, g->alignment, e);
     } else if (rc == 0) { /* a list that skips names it has cannot be placed */
         rc = mm_err_set(e, MM_EDATA, "a tensor of this file is in another one too");
     }

@@ -298,20 +298,27 @@ static int add_standard(struct mm_ckpt *ck, bool *found, struct mm_err *e)
     return rc;
 }
 
-/* LLaVA keeps the projector beside the language model; what the model already
- * has is not replaced. */
+/* LLaVA keeps the projector beside the language model, and what it trained
+ * besides LoRA beside the adapter; what the model already has is not replaced. */
 static int add_projector(struct mm_ckpt *ck, bool *found, struct mm_err *e)
 {
+    static const char *const names[] = { "mm_projector.bin", "non_lora_trainables.bin" };
     struct mm_buf path = { 0 };
     int rc = 0;
 
-    if (!join(&path, ck->dir, strlen(ck->dir), "mm_projector.bin"))
-        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
-    else if (is_file(path.p)) {
-        ck->en.keep_first = true;
-        *found = true;
-        rc = mm_ckpt_add_file(ck, path.p, e);
+    for (int i = 0; i < 2 && rc == 0 && (i == 0 || !*found); i++) {
+        if (!join(&path, ck->dir, strlen(ck->dir), names[i]))
+            rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+        else if (is_file(path.p)) {
+            ck->en.keep_first = true;
+            *found = true;
+            rc = mm_ckpt_add_file(ck, path.p, e);
+        }
     }
+    if (rc == 0 && !*found && join(&path, ck->dir, strlen(ck->dir), "adapter_config.json") &&
+        is_file(path.p))
+        rc = mm_err_set(e, MM_EMISSING, "%s: an adapter; its base model is needed too (--base)",
+                        ck->dir);
     mm_buf_free(&path);
     return rc;
 }

@@ -534,7 +534,9 @@ int mm_pickle_run(struct mm_pickle **pp, const unsigned char *data, size_t size,
 
     *pp = NULL;
     m.p = calloc(1, sizeof *m.p);
-    rc = m.p ? new_node(&m, &none, MM_PK_NONE) : nomem(&m);
+    /* a stack there is, so that pointers into an empty one may be formed */
+    rc = m.p && mm_grow(&m.stack, &m.stack_cap, 64, sizeof *m.stack)
+             ? new_node(&m, &none, MM_PK_NONE) : nomem(&m);
     while (rc == 0 && !m.stopped) {
         m.op_at = m.at;
         if (m.at == size)

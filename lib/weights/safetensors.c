@@ -175,6 +175,25 @@ static int read_items(struct item *it, size_t *n, json_t *head, const unsigned c
     return check_cover(it, *n, room, e);
 }
 
+/* Tied tensors are stored once; a writer may note removed name -> kept name in
+ * the metadata. */
+static int add_aliases(struct mm_entries *en, const json_t *meta, const char *file,
+                       struct mm_err *e)
+{
+    const char *key;
+    json_t *v;
+    int rc = 0;
+
+    json_object_foreach ((json_t *)meta, key, v) {
+        const struct mm_ckpt_entry *const kept = mm_entries_find(en, json_string_value(v));
+        if (rc < 0 || !kept || kept->file != file || mm_entries_find(en, key))
+            continue;
+        const struct mm_tensor t = kept->t;
+        rc = mm_entries_add(en, key, strlen(key), &t, file, e);
+    }
+    return rc;
+}
+
 int mm_safetensors_read(struct mm_entries *en, json_t **meta, const unsigned char *data,
                         size_t size, const char *file, struct mm_err *e)
 {
@@ -208,6 +227,8 @@ int mm_safetensors_read(struct mm_entries *en, json_t **meta, const unsigned cha
         goto out;
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = mm_entries_add(en, it[i].name, strlen(it[i].name), &it[i].t, file, e);
+    if (rc == 0 && m)
+        rc = add_aliases(en, m, file, e);
     if (rc == 0 && meta && m)
         *meta = json_incref(m);
 out:

@@ -334,8 +334,9 @@ static void enter(struct walk *w, mm_pk_id id)
 {
     const struct mm_pk_node *const x = node(w, id);
     const mm_pk_id pairs = ordered_pairs(w, x);
+    const bool container = is_sequence(x) || x->kind == MM_PK_DICT || x->kind == MM_PK_OBJECT;
 
-    if (w->depth < MAX_DEPTH && (is_sequence(x) || x->kind == MM_PK_DICT || x->kind == MM_PK_OBJECT))
+    if (container && w->depth < MAX_DEPTH)
         w->frame[w->depth++] = (struct frame){ .id = pairs ? pairs : id, .name = w->name.n,
                                                .mode = pairs ? PAIRS : ITEMS };
 }

@@ -320,6 +320,10 @@ static void test_directories(void **state)
     ck = golden_open("clip/mmproj-f16/model");
     assert_true(mm_ckpt_is_gguf(ck));
     mm_ckpt_close(ck);
+    assert_int_equal(mm_ckpt_open(&ck, golden_path(path, sizeof path, "llama/lora/adapter"), &e),
+                     MM_EMISSING);
+    assert_non_null(strstr(e.msg, "--base"));
+    mm_err_clear(&e);
     /* several: the user must choose */
     assert_int_equal(
         mm_ckpt_open(&ck, golden_path(path, sizeof path, "llava/v15_gguf/model"), &e), MM_EDATA);

@@ -88,6 +88,7 @@ static void test_opcodes(void **state)
         { BYTES("K\1K\2\x86."), "tuple(int 1, int 2)" },
         { BYTES("K\1K\2K\3\x87."), "tuple(int 1, int 2, int 3)" },
         { BYTES("(K\1K\2t."), "tuple(int 1, int 2)" },
+        { BYTES("(t."), "tuple()" },
         { BYTES("(K\1l."), "list(int 1)" },
         { BYTES("]K\1a."), "list(int 1)" },
         { BYTES("](K\1K\2e."), "list(int 1, int 2)" },

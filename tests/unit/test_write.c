@@ -110,9 +110,18 @@ static void test_safetensors(void **state)
     assert_int_equal((8 + mm_get_u64((unsigned char *)a)) % 64, 0);
     free(a);
     free(b);
-    free(v);
     free(w);
     json_decref(meta);
+    /* a tied tensor: stored once, found under both names */
+    json_t *const tied = json_pack("{s:s,s:s}", "lm_head.weight", "f32", "format", "pt");
+    assert_int_equal(mm_write_safetensors(in_dir("b.safetensors"), v, mm_ckpt_count(ck), tied, &e),
+                     0);
+    struct mm_ckpt *const both = reopen("b.safetensors");
+    assert_int_equal(mm_ckpt_count(both), mm_ckpt_count(ck) + 1);
+    assert_true(golden_tensor(both, "lm_head.weight")->data == golden_tensor(both, "f32")->data);
+    mm_ckpt_close(both);
+    json_decref(tied);
+    free(v);
     mm_ckpt_close(got);
     mm_ckpt_close(ck);
 }
