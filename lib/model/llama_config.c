@@ -4,6 +4,7 @@
  */
 #include "model/llama.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -174,8 +175,13 @@ static int gguf_rope(struct mm_llama_config *c, const struct mm_ckpt *ck, const 
     r->factor = mm_json_num(m, arch_key(k, sizeof(k), arch, "rope.scaling.factor"), 1.0, e);
     r->original = mm_json_int(m, arch_key(k, sizeof(k), arch,
                                           "rope.scaling.original_context_length"), r->original, e);
-    r->beta_fast = 32.0;
-    r->beta_slow = 1.0;
+    r->beta_fast = mm_json_num(m, arch_key(k, sizeof(k), arch, "rope.scaling.yarn_beta_fast"), 32.0,
+                               e);
+    r->beta_slow = mm_json_num(m, arch_key(k, sizeof(k), arch, "rope.scaling.yarn_beta_slow"), 1.0,
+                               e);
+    /* a multiple of the usual factor here, the factor itself in config.json */
+    r->attention_factor = mm_json_num(m, arch_key(k, sizeof(k), arch, "rope.scaling.attn_factor"),
+                                      0.0, e) * (0.1 * log(r->factor > 1 ? r->factor : 1) + 1);
     const double legacy = mm_json_num(m, arch_key(k, sizeof(k), arch, "rope.scale_linear"), 0, e);
     if (legacy > 0 && r->kind == MM_ROPE_PLAIN) {
         r->kind = MM_ROPE_LINEAR;

@@ -203,8 +203,9 @@ static void write_rope(struct mm_ggufw *w, const struct mm_rope_spec *s)
         return;
     mm_ggufw_f32(w, "llama.rope.scaling.yarn_beta_fast", (float)s->beta_fast);
     mm_ggufw_f32(w, "llama.rope.scaling.yarn_beta_slow", (float)s->beta_slow);
-    if (s->attention_factor > 0)
-        mm_ggufw_f32(w, "llama.rope.scaling.attn_factor", (float)s->attention_factor);
+    if (s->attention_factor > 0) /* a multiple of the usual factor in GGUF */
+        mm_ggufw_f32(w, "llama.rope.scaling.attn_factor",
+                     (float)(s->attention_factor / (0.1 * log(s->factor) + 1)));
 }
 
 static void write_keys(struct mm_ggufw *w, const struct plan *p, const char *name)
