@@ -541,25 +541,22 @@ static int run_chat(struct app *a, char *const *paths, int n)
     if (rc == 0 && n > 0)
         rc = mm_items_next(&items, &item, e);
     if (rc > 0)
-        rc = item.fault.code ? mm_err_set(e, item.fault.code, "%s", item.fault.msg) : 0;
+        rc = mm_err_set(e, item.fault.code, "%s", item.fault.msg); /* MM_OK: none */
     if (rc == 0 && a->o->system)
         rc = mm_chat_say(&chat, MM_ROLE_SYSTEM, a->o->system, strlen(a->o->system), NULL, e);
-    signal(SIGINT, on_interrupt);
-    const bool tty = isatty(STDIN_FILENO) && !a->cmd->quiet;
+    signal(SIGINT, on_interrupt); /* ends an answer; reading goes on */
     while (rc == 0) {
-        if (tty)
+        if (isatty(STDIN_FILENO) && !a->cmd->quiet)
             fputs("> ", stderr);
-        if ((len = getline(&line, &cap, stdin)) < 0) {
-            if (!interrupted || feof(stdin))
-                break;
-            clearerr(stdin); /* Ctrl-C at the prompt: no answer to end */
-            interrupted = 0;
-            continue;
-        }
+        len = getline(&line, &cap, stdin);
+        if (len < 0)
+            break;
         len -= len > 0 && line[len - 1] == '\n';
         if (len > 0)
             rc = chat_turn(a, &chat, line, (size_t)len, &j);
     }
+    if (rc == 0 && ferror(stdin))
+        rc = mm_err_set(e, MM_EIO, "standard input:");
     free(line);
     mm_item_free(&item);
     mm_chat_free(&chat);

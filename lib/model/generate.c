@@ -312,7 +312,8 @@ int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e
         return rc;
     const size_t have = mm_gen_reusable(g, p);
     mm_kv_truncate(past->kv, have);
-    g->stats.reused += have;
+    g->stats.reused += past->fresh && have == p->n ? 0 : have;
+    past->fresh = false;
     if (have < p->n) {
         struct mm_feed f = { past->kv, p, have, p->n, past->logits };
         past->seq.n = have; /* a failure leaves a valid, shorter past */
@@ -328,6 +329,7 @@ int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e
     for (size_t i = 0; i < past->seq.nrows; i++)
         past->seq.row[i] = NULL; /* the rows are the caller's and may go */
     past->have_logits = true;
+    past->fresh = have < p->n;
     g->stats.computed += p->n - have;
     g->stats.prefill_s += mm_gen_now() - start;
     return 0;

@@ -66,6 +66,7 @@ struct mm_past {
     struct mm_prompt seq;  /* positions in kv; rows by their hashes alone */
     float *logits;         /* [vocab] after the last position */
     bool have_logits;
+    bool fresh;            /* just computed by mm_gen_prefill: using it is no reuse */
 };
 
 struct mm_gen;

@@ -132,6 +132,26 @@ n=$((n)); reused=$(sed -n 's/.*, \([0-9]*\) reused/\1/p' err)
 [ "${reused:-0}" -gt 20 ]; ok "old turns are not computed again" $?
 t "chat about a picture" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 --json cat.mmt <turns"
 json "len(d)==3 and d[1]['prompt_tokens']>d[0]['prompt_tokens']>25"; ok "with its history" $?
+mkfifo turns.fifo
+mm-llm -m "$M" --template vicuna_v1 --chat --ignore-eos -n 1000000 -c 1000000 \
+    --logit-bias 13=-1e9 <turns.fifo >long 2>err &
+pid=$!
+exec 3>turns.fifo
+echo Hello >&3
+while [ ! -s long ]; do sleep 0.1; done
+kill -INT $pid
+echo Bye >&3
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    [ "$(wc -l <long)" -lt 1 ] || break
+    sleep 0.2
+done
+[ "$(wc -l <long)" = 1 ]; ok "Ctrl-C ends the answer" $?
+kill -0 $pid; ok "not the program" $?
+exec 3>&-
+kill -INT $pid
+i=0
+while kill -0 $pid 2>/dev/null && [ $i -lt 50 ]; do kill -INT $pid 2>/dev/null; sleep 0.1; i=$((i + 1)); done
+wait $pid; ok "which ends with its input" $?
 t "an unknown template" 64 mm-llm -m "$M" --template no --chat
 t "no template named" 69 mm-llm -m "$GOLDEN/llama/vicuna/model" --chat
 has "says what to do" err '--template'
