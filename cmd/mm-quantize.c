@@ -171,6 +171,10 @@ static int plan_language(struct work *k, const struct mm_cmd *cmd, const char *n
         mm_cmd_warn(cmd, "%s; the file will take and give token ids only", e->msg);
         mm_err_clear(e);
         rc = 0;
+        if (k->lm.bos >= 0)
+            mm_ggufw_u32(k->w, "tokenizer.ggml.bos_token_id", (uint32_t)k->lm.bos);
+        if (k->lm.eos >= 0)
+            mm_ggufw_u32(k->w, "tokenizer.ggml.eos_token_id", (uint32_t)k->lm.eos);
     }
     return rc;
 }
