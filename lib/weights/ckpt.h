@@ -42,7 +42,7 @@ MM_MUST_CHECK int mm_ckpt_open_mem(struct mm_ckpt **ck, const void *data, size_t
                                    const char *what, struct mm_err *e);
 
 const char *mm_ckpt_path(const struct mm_ckpt *ck); /* what was opened */
-const char *mm_ckpt_dir(const struct mm_ckpt *ck);  /* directory the configuration lies in */
+const char *mm_ckpt_dir(const struct mm_ckpt *ck);  /* of the configuration; NULL: none */
 
 /* Entries in file order. */
 size_t mm_ckpt_count(const struct mm_ckpt *ck);
