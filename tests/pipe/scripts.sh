@@ -39,7 +39,7 @@ ok 'the same for the same picture' $?
 t 'mm-caption: no picture' 64 "$s/mm-caption"
 t 'mm-caption: a text is no picture' 65 "$s/mm-caption" "$TOP/Makefile"
 
-printf 'What is this?\nAnd now?\n' >turns
+echo 'What is this?' >turns
 t 'mm-chat about a picture' 0 "$s/mm-chat" --template vicuna_v1 "$case/cat.png" <turns
 mm-encode -m "$MM_MODEL" "$case/cat.png" | mm-project -m "$MM_MODEL" >cat.mmt
 mm-llm -m "$MM_MODEL" --template vicuna_v1 --chat cat.mmt <turns | cmp -s - out
