@@ -292,8 +292,7 @@ static bool class_is(const struct mm_conf *c, const char *const *names)
     return false;
 }
 
-static int open_root(struct mm_tok *t, const json_t *root, const struct mm_conf *c,
-                     struct mm_err *e)
+int mm_hf_open(struct mm_tok *t, const json_t *root, const struct mm_conf *c, struct mm_err *e)
 {
     struct mm_hf *h = mm_hf_new(t);
     const json_t *added = json_object_get(root, "added_tokens");
@@ -330,7 +329,7 @@ int mm_tok_hfjson_open(struct mm_tok *t, const char *path, const struct mm_conf 
 
     if (r < 0)
         return r;
-    r = open_root(t, root, c, e ? e : &own);
+    r = mm_hf_open(t, root, c, e ? e : &own);
     json_decref(root);
     return r < 0 ? mm_err_prefix(e ? e : &own, "%s", path) : 0;
 }

@@ -35,6 +35,10 @@ struct mm_hf *mm_hf_new(struct mm_tok *t);
  * MM_EDATA, MM_EMISSING, MM_ENOMEM. */
 MM_MUST_CHECK int mm_hf_fill(struct mm_tok *t, const json_t *root, struct mm_err *e);
 
+/* mm_hf_open: all of tokenizer.json; e is not NULL, c may be. */
+MM_MUST_CHECK int mm_hf_open(struct mm_tok *t, const json_t *root, const struct mm_conf *c,
+                             struct mm_err *e);
+
 /* For tests: t must be made of these parts.  mm_hf_normalize: s[n] through the
  * normalizer; mm_hf_words: through the pre-tokenizer; mm_hf_tokens: the
  * spellings of its tokens (an added one as it stands in the text), special ones
