@@ -123,11 +123,9 @@ static void parse_set(struct opts *o, struct mm_cmd *c, const char *arg)
 
 static void parse_where(struct opts *o, struct mm_cmd *c, const char *arg)
 {
-    const struct pair p = parse_pair(c, "-w", arg);
-
-    if (p.value == NULL)
+    if (strchr(arg, '=') == NULL)
         mm_cmd_usage(c, "-w: '%s' is not key=pattern", arg);
-    add_pair(&o->where, &o->nwhere, &o->wcap, p, c);
+    add_pair(&o->where, &o->nwhere, &o->wcap, parse_pair(c, "-w", arg), c);
 }
 
 static bool selected(const struct opts *o, const struct mm_rec *rec)
