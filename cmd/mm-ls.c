@@ -24,7 +24,10 @@ static const char help[] =
 enum { OPT_JSON = MM_OPT_FIRST, PREVIEW = 60 };
 
 static const struct option longopts[] = {
-    MM_COMMON_LONG, MM_MAX_RECORD_LONG, { "json", no_argument, NULL, OPT_JSON }, { NULL, 0, NULL, 0 },
+    MM_COMMON_LONG,
+    MM_MAX_RECORD_LONG,
+    { "json", no_argument, NULL, OPT_JSON },
+    { NULL, 0, NULL, 0 },
 };
 
 struct opts {
@@ -82,7 +85,8 @@ static void record_json(struct mm_buf *b, const struct mm_rec *rec)
         if (strcmp(key, "item") == 0) {
             json_key(b, key);
             mm_buf_str(b, rec->attr[i].value); /* the reader checked that it is a number */
-        } else if (strcmp(key, "type") != 0 && strcmp(key, "bytes") != 0 && strcmp(key, "text") != 0) {
+        } else if (strcmp(key, "type") != 0 && strcmp(key, "bytes") != 0
+                   && strcmp(key, "text") != 0) { /* keys of the object itself */
             json_str(b, key, rec->attr[i].value);
         }
     }
@@ -254,7 +258,8 @@ static int list_ckpt(const char *name, const struct opts *o, const struct mm_cmd
 
 static int list(const char *path, const struct opts *o, struct mm_cmd *c)
 {
-    return mm_input_is_stream(path) ? list_stream(path, o, &c->err) : list_ckpt(path, o, c, &c->err);
+    return mm_input_is_stream(path) ? list_stream(path, o, &c->err)
+                                    : list_ckpt(path, o, c, &c->err);
 }
 
 int main(int argc, char **argv)

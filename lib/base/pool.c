@@ -19,7 +19,7 @@
 
 enum {
     TILE_BITS = 40,
-    SPINS = 4000,       /* pauses before a worker sleeps: some ten microseconds */
+    SPINS = 4000,       /* pauses before a worker sleeps: about 0.1 ms */
     SPINS_CROWDED = 50  /* with more threads than processors spinning steals time */
 };
 

@@ -48,7 +48,8 @@ bool mm_rec_is(const struct mm_rec *r, const char *kind); /* attribute kind == k
 
 /* mm_rec_set: set key to value (replaces; NULL removes).  Bytes of value that
  * are no UTF-8 become U+FFFD.  MM_ENOMEM, or MM_EDATA for a key the format does
- * not allow or keeps for itself (dtype, shape, length, encoding, size, records). mm_rec_setf: formatted.
+ * not allow or keeps for itself (dtype, shape, length, encoding, size, records).
+ * mm_rec_setf: formatted.
  * mm_rec_copy_attrs: all of src's attributes that dst does not have. */
 MM_MUST_CHECK int mm_rec_set(struct mm_rec *r, const char *key, const char *value);
 MM_MUST_CHECK int mm_rec_setf(struct mm_rec *r, const char *key, const char *fmt, ...)
