@@ -132,10 +132,11 @@ n=$((n)); reused=$(sed -n 's/.*, \([0-9]*\) reused/\1/p' err)
 [ "${reused:-0}" -gt 20 ]; ok "old turns are not computed again" $?
 t "chat about a picture" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 --json cat.mmt <turns"
 json "len(d)==3 and d[1]['prompt_tokens']>d[0]['prompt_tokens']>25"; ok "with its history" $?
-mkfifo turns.fifo
+mkfifo turns.fifo long.fifo
 mm-llm -m "$M" --template vicuna_v1 --chat --ignore-eos -n 1000000 -c 1000000 \
-    --logit-bias 13=-1e9 <turns.fifo >long 2>err &
+    --logit-bias 13=-1e9 <turns.fifo >long.fifo 2>err &
 pid=$!
+cat long.fifo >long & # a pipe: each token is flushed
 exec 3>turns.fifo
 echo Hello >&3
 while [ ! -s long ]; do sleep 0.1; done
