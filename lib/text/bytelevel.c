@@ -26,13 +26,24 @@ int mm_bytelevel_byte(uint32_t c)
 
 void mm_bytelevel_encode(struct mm_buf *out, const char *s, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        mm_uc_put(out, mm_bytelevel_char((unsigned char)s[i]));
+    char part[256];
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        k += mm_utf8_put(part + k, mm_bytelevel_char((unsigned char)s[i]));
+        if (k > sizeof(part) - 4) {
+            mm_buf_add(out, part, k);
+            k = 0;
+        }
+    }
+    mm_buf_add(out, part, k);
 }
 
 void mm_bytelevel_decode(struct mm_buf *out, const char *s, size_t n)
 {
+    char part[256];
     const size_t start = out->n;
+    size_t k = 0;
 
     for (size_t i = 0; i < n;) {
         const int b = mm_bytelevel_byte(mm_uc_next(s, n, &i));
@@ -42,6 +53,11 @@ void mm_bytelevel_decode(struct mm_buf *out, const char *s, size_t n)
             mm_buf_add(out, s, n);
             return;
         }
-        mm_buf_char(out, (char)b);
+        part[k++] = (char)b;
+        if (k == sizeof(part)) {
+            mm_buf_add(out, part, k);
+            k = 0;
+        }
     }
+    mm_buf_add(out, part, k);
 }

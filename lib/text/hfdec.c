@@ -466,6 +466,10 @@ int mm_hfdec_put(const struct mm_hfdec *d, struct mm_buf *out, const char *s, si
     bool fused = false;
     int r = 0;
 
+    if (d->n == 1 && d->v[0].kind == DEC_BYTES) { /* the most frequent */
+        mm_bytelevel_decode(out, s, n);
+        return out->failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
+    }
     if (d->joins_by_space && !first)
         mm_buf_char(out, ' ');
     mm_buf_add(&a, s, n);
