@@ -13,6 +13,7 @@
 
 #include "base/cmd.h"
 #include "base/io.h"
+#include "base/strings.h"
 #include "model/chat.h"
 #include "model/runner.h"
 #include "model/state.h"
@@ -35,11 +36,6 @@ static const char help[] =
     "output:  --json  -S (records)  --logits  --trace F  --save-state F  --load-state F\n"
     "others:  -B ITEMS (together)  --keep-going  --max-record SIZE  -j THREADS  -q  -v  --version\n";
 
-struct strings {
-    char **v;
-    size_t n, cap;
-};
-
 struct opts {
     const char *model, *lora, *base, *prompt_file, *prompts, *template, *system;
     const char *grammar, *schema, *perplexity, *trace, *save_state, *load_state;
@@ -50,17 +46,18 @@ struct opts {
     struct mm_beam_spec beam;      /* beams 0: none */
     size_t num_return, batch, max_record;
     struct mm_bias *bias;
-    struct strings stop, score;
+    struct mm_strings stop, score;
     int32_t eos[MM_LLM_EOS];
     size_t nbias, bias_cap, neos;
 };
 
 struct app {
     struct mm_cmd *cmd;
-    const struct opts *o;
+    struct opts *o;
     struct mm_pool *pool;
     struct mm_llm llm;
     struct mm_ctx ctx;
+    const struct mm_template *template; /* of --chat or --template, or NULL */
     struct mm_gram *gram;
     struct mm_gvocab *gvocab;
     struct mm_gen *gen;
@@ -134,33 +131,22 @@ static const struct option others[] = {
 };
 enum { NOTHERS = sizeof(others) / sizeof(*others) };
 
-/* \n, \t and \\ become the character, all else is literal. */
-static void unescape(struct mm_buf *b, const char *s)
-{
-    for (; *s; s++) {
-        const bool esc = s[0] == '\\' && (s[1] == 'n' || s[1] == 't' || s[1] == '\\');
-        if (esc)
-            s++;
-        mm_buf_char(b, !esc ? *s : *s == 'n' ? '\n' : *s == 't' ? '\t' : '\\');
-    }
-}
-
 static void no_memory(struct mm_cmd *cmd)
 {
     mm_err_set(&cmd->err, MM_ENOMEM, "out of memory");
     mm_cmd_fail(cmd);
 }
 
-static void add_string(struct mm_cmd *cmd, struct strings *v, const char *s)
+static void add_string(struct mm_cmd *cmd, struct mm_strings *v, const char *s)
 {
     struct mm_buf b = { 0 };
 
-    unescape(&b, s);
+    mm_unescape(&b, s);
     if (b.n == 0)
         mm_cmd_usage(cmd, "--stop, --score: an empty text");
-    if (b.failed || !mm_grow(&v->v, &v->cap, v->n + 1, sizeof(*v->v)))
+    if (b.failed || !mm_strings_add(v, b.p, b.n))
         no_memory(cmd);
-    v->v[v->n++] = b.p;
+    mm_buf_free(&b);
 }
 
 static void add_ids(struct mm_cmd *cmd, struct opts *o, char *list)
@@ -214,7 +200,7 @@ static void option(struct mm_cmd *cmd, struct opts *o, int c, char *arg)
     case 'm': o->model = arg; break;
     case 'p':
         mm_buf_reset(&o->prompt);
-        unescape(&o->prompt, arg);
+        mm_unescape(&o->prompt, arg);
         o->has_prompt = true;
         break;
     case 'n': o->gen.max_new = (size_t)mm_opt_int(cmd, "-n", arg, 0, INT32_MAX / 2); break;
@@ -331,6 +317,7 @@ static int open_engine(struct app *a, struct mm_gen_spec g, struct mm_err *e)
     g.sample.bias = o->bias;
     g.sample.nbias = o->nbias;
     g.trim = a->llm.llava.layout != MM_LLAVA_NONE;
+    g.logprobs = o->json;
     g.keep_logits = o->logits || o->trace;
     g.gram = a->gram;
     g.gvocab = a->gvocab;
@@ -338,9 +325,24 @@ static int open_engine(struct app *a, struct mm_gen_spec g, struct mm_err *e)
     g.nstop = o->stop.n;
     g.interrupt = o->chat ? &interrupted : NULL;
     int rc = mm_gen_new(&a->gen, a->llm.m, a->llm.tok, &a->ctx, &g, e);
+    mm_cmd_info(a->cmd, "seed %" PRIu64 ", temperature %g, cache of %s%s", g.seed,
+                g.sample.temperature, mm_dtype_name(g.kv), a->llm.tok ? "" : ", no tokenizer");
     if (rc == 0 && o->load_state)
         rc = mm_state_load(o->load_state, a->gen, g.kv, &a->state, a->llm.fingerprint, e);
     return rc;
+}
+
+/* The template of a conversation; its stop texts end answers too. */
+static int open_template(struct app *a, struct mm_err *e)
+{
+    const int rc = mm_llm_template(&a->template, &a->llm, a->o->template, e);
+
+    if (rc < 0)
+        return rc;
+    for (const char *const *s = mm_template_stops(a->template); *s; s++)
+        if (**s && !mm_strings_add(&a->o->stop, *s, strlen(*s)))
+            return mm_err_set(e, MM_ENOMEM, "out of memory");
+    return 0;
 }
 
 static int open_all(struct app *a, struct mm_gen_spec gen)
@@ -359,6 +361,8 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
     ad.pool = a->pool;
     if (rc == 0)
         rc = mm_llm_open(&a->llm, &ad, e);
+    if (rc == 0 && (o->chat || o->template))
+        rc = open_template(a, e);
     if (rc == 0)
         rc = mm_trace_open(&a->trace, o->trace, e);
     if (rc == 0)
@@ -371,13 +375,6 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
         rc = mm_llm_grammar(&a->gram, &a->gvocab, &a->llm, o->grammar ? o->grammar : o->schema,
                             o->schema != NULL, e);
     return rc < 0 ? rc : open_engine(a, gen, e);
-}
-
-static void strings_free(struct strings *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        free(s->v[i]);
-    free(s->v);
 }
 
 static void close_all(struct app *a)
@@ -446,7 +443,7 @@ static int run_prompts(struct app *a, char *const *paths, int n)
     const struct opts *o = a->o;
     struct mm_err *e = &a->cmd->err;
     struct mm_jobs_spec spec = {
-        .llm = &a->llm, .system = o->system, .state = o->load_state ? &a->state : NULL,
+        .llm = &a->llm, .wrap = a->template, .system = o->system, .state = o->load_state ? &a->state : NULL,
         .text = !o->has_prompt ? NULL : o->prompt.p ? o->prompt.p : "", .n = o->prompt.n
     };
     struct mm_runner r = {
@@ -468,8 +465,6 @@ static int run_prompts(struct app *a, char *const *paths, int n)
     if (rc == 0 && o->prompts)
         rc = mm_jobs_read(&a->prompts, o->prompts, e);
     spec.prompts = a->prompts;
-    if (rc == 0 && o->template)
-        rc = mm_llm_template(&spec.wrap, &a->llm, o->template, e);
     if (rc == 0 && (n > 0 || mm_jobs_want_records(&spec)))
         rc = mm_input_open(&a->in, paths, n, o->max_record, e);
     spec.in = a->in;
@@ -526,16 +521,14 @@ static int chat_turn(struct app *a, struct mm_chat *chat, const char *s, size_t 
 static int run_chat(struct app *a, char *const *paths, int n)
 {
     struct mm_err *e = &a->cmd->err;
-    struct mm_chat chat = { .start_end = a->llm.llava.start_end };
+    struct mm_chat chat = { .t = a->template, .start_end = a->llm.llava.start_end };
     struct mm_item item = { .number = -1 };
     struct mm_job j = { .item = &item };
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
-    int rc = mm_llm_template(&chat.t, &a->llm, a->o->template, e);
+    int rc = n > 0 ? mm_input_open(&a->in, paths, n, a->o->max_record, e) : 0;
 
-    if (rc == 0 && n > 0)
-        rc = mm_input_open(&a->in, paths, n, a->o->max_record, e);
     struct mm_items items = { .in = a->in, .dim = a->llm.prompt.dim,
                               .vocab = mm_llama_config(a->llm.m)->vocab };
     if (rc == 0 && n > 0)
@@ -591,8 +584,8 @@ int main(int argc, char **argv)
         a.trace = NULL;
     }
     close_all(&a);
-    strings_free(&o.stop);
-    strings_free(&o.score);
+    mm_strings_free(&o.stop);
+    mm_strings_free(&o.score);
     free(o.bias);
     mm_buf_free(&o.prompt);
     rc = mm_cmd_finish(&cmd);

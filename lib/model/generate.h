@@ -32,6 +32,7 @@ struct mm_gen_spec {
     const char *const *stop;       /* [nstop] */
     size_t nstop;
     bool trim;                     /* white space around an answer is dropped; always after embeddings */
+    bool logprobs;                 /* answers have them; costs a pass over the vocabulary */
     bool keep_logits;              /* answers keep the raw logits of each step */
     const struct mm_gram *gram;    /* NULL: free text */
     const struct mm_gvocab *gvocab;
@@ -41,7 +42,7 @@ struct mm_gen_spec {
 
 struct mm_answer {
     int32_t *ids;        /* [n] generated, the end token included */
-    float *logprobs;     /* [n] natural, from raw logits over all rows of the head */
+    float *logprobs;     /* [n] natural, from raw logits over all rows; 0 if not asked for */
     float *logits;       /* [n, vocab] with keep_logits (at least one row), else NULL */
     size_t n, id_cap, lp_cap, logit_cap;
     struct mm_buf text;  /* without the end token; empty without a tokenizer */

@@ -241,7 +241,7 @@ static int keep_logits(struct run *r, struct live *l, size_t row)
 static int record(struct run *r, struct live *l, int32_t id)
 {
     struct mm_answer *a = l->answer;
-    const double lse = mm_logsumexp(l->logits, r->g->vocab);
+    const double lse = r->g->o.logprobs ? mm_logsumexp(l->logits, r->g->vocab) : l->logits[id];
 
     if (!mm_grow(&a->ids, &a->id_cap, a->n + 1, sizeof(*a->ids)) ||
         !mm_grow(&a->logprobs, &a->lp_cap, a->n + 1, sizeof(*a->logprobs)))

@@ -144,8 +144,8 @@ static const char *by_directory(const struct mm_llm *l)
     return "llava_v0";
 }
 
-int mm_llm_template(const struct mm_template **t, const struct mm_llm *l, const char *name,
-                    struct mm_err *e)
+static int find_template(const struct mm_template **t, const struct mm_llm *l, const char *name,
+                         struct mm_err *e)
 {
     const char *jinja = l->tok ? mm_tok_chat_template(l->tok) : NULL;
 
@@ -157,6 +157,17 @@ int mm_llm_template(const struct mm_template **t, const struct mm_llm *l, const 
         return mm_err_set(e, MM_EMISSING, "the model names no chat template: use --template");
     *t = mm_template_named(name);
     return *t ? 0 : mm_err_set(e, MM_EUSAGE, "--template: no template is called '%s'", name);
+}
+
+int mm_llm_template(const struct mm_template **t, struct mm_llm *l, const char *name,
+                    struct mm_err *e)
+{
+    const int rc = find_template(t, l, name, e);
+
+    for (const char *const *s = rc < 0 ? NULL : mm_template_stops(*t); s && *s; s++)
+        if (l->tok && **s)
+            add_eos(l, mm_tok_id(l->tok, *s));
+    return rc;
 }
 
 int mm_llm_grammar(struct mm_gram **g, struct mm_gvocab **v, const struct mm_llm *l,

@@ -35,8 +35,9 @@ void mm_llm_close(struct mm_llm *l); /* takes a zeroed one */
 
 /* mm_llm_template: by name, or what the checkpoint names (name NULL): its
  * chat_template, else for LLaVA by the name of its directory as the original does.
+ * Its stop texts that are tokens here are added to eos.
  * MM_EUSAGE for an unknown name, MM_EMISSING (names --template). */
-MM_MUST_CHECK int mm_llm_template(const struct mm_template **t, const struct mm_llm *l,
+MM_MUST_CHECK int mm_llm_template(const struct mm_template **t, struct mm_llm *l,
                                   const char *name, struct mm_err *e);
 
 /* mm_llm_grammar: a grammar (GBNF) or, with schema, a JSON Schema from the file at

@@ -79,7 +79,8 @@ static struct mm_gen *gen(struct world *w, const struct mm_gen_spec *o)
 
 static struct mm_gen_spec spec(size_t max_new)
 {
-    return (struct mm_gen_spec){ .sample = mm_sample_defaults, .max_new = max_new, .kv = MM_F32 };
+    return (struct mm_gen_spec){ .sample = mm_sample_defaults, .max_new = max_new, .logprobs = true,
+                                .kv = MM_F32 };
 }
 
 /* --- beams ---------------------------------------------------------------------- */
