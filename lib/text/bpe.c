@@ -93,7 +93,8 @@ static int32_t find_token(const struct mm_bpe *b, const char *s, size_t n)
 static size_t pair_slot(const struct mm_bpe *b, int32_t left, int32_t right)
 {
     const size_t mask = b->npair - 1;
-    const uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
+    const uint64_t both = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    const uint64_t key = both * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(key >> 32) & mask;
 
     while (b->pair[i].left >= 0 && (b->pair[i].left != left || b->pair[i].right != right))
@@ -164,7 +165,8 @@ int mm_bpe_merge(struct mm_bpe *b, const char *left, size_t nleft, const char *r
         return mm_err_set(e, MM_EDATA, "merge %u: '%.*s' + '%.*s': %s is not in the vocabulary",
                           rank, (int)(nleft < 100 ? nleft : 100), left,
                           (int)(nright < 100 ? nright : 100), right,
-                          p.left < 0 ? "the left part" : p.right < 0 ? "the right part" : "the sum");
+                          p.left < 0 ? "the left part" :
+                          p.right < 0 ? "the right part" : "the sum");
     }
     if (2 * (b->used + 1) > b->npair && !grow_pairs(b))
         return mm_err_set(e, MM_ENOMEM, "out of memory");

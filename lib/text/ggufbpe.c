@@ -123,7 +123,8 @@ int mm_tok_gguf_bpe_open(struct mm_tok *t, const struct mm_str *merges, size_t n
     if (!h)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     if (!w)
-        return mm_err_set(e, MM_EMISSING, "tokenizer.ggml.pre: pre-tokenizer '%s' is not known", pre);
+        return mm_err_set(e, MM_EMISSING, "tokenizer.ggml.pre: pre-tokenizer '%s' is not known",
+                          pre);
     while (n < sizeof(w->patterns) / sizeof(w->patterns[0]) && w->patterns[n])
         n++;
     if ((r = make_model(t, merges, nmerges, w->ignore_merges, e)) < 0 ||

@@ -353,7 +353,7 @@ static void trim(struct mm_buf *out, const char *s, size_t n)
         mm_buf_add(out, s + from, to - from);
 }
 
-/* One token by a decoder that looks at one at a time; false: it is dropped. */
+/* One token by a decoder that looks at one at a time. */
 static int one_token(const struct step *st, struct mm_hffind *f, struct mm_buf *out, const char *s,
                      size_t n, bool first, bool last, struct mm_err *e)
 {

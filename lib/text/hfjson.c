@@ -64,11 +64,15 @@ static int settle_marks(struct mm_hf *h, struct mm_tok *t, struct mm_err *e)
     return 0;
 }
 
+/* May be called again, after more tokens have been added. */
 static int hf_ready(struct mm_tok *t, struct mm_err *e)
 {
     struct mm_hf *h = t->impl;
     int r = h->post ? settle_marks(h, t, e) : 0;
 
+    mm_trie_free(h->raw);
+    mm_trie_free(h->normed);
+    h->normed = NULL;
     if (!(h->raw = mm_trie_new()) || !(h->normed = mm_trie_new()))
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     for (size_t i = 0; i < t->nadded && r == 0; i++)

@@ -105,8 +105,7 @@ int mm_hfmodel_wordpiece(struct mm_hfmodel **out, struct mm_tok *t, const char *
     return 0;
 }
 
-/* unk_token: t->unk, -1 where it is null or absent.  must: it has to be in the
- * vocabulary. */
+/* unk_token into t->unk; -1 where it is null, absent or not in the vocabulary. */
 static int parse_unk(struct mm_tok *t, const json_t *j, struct mm_err *e)
 {
     const json_t *u = json_object_get(j, "unk_token");
@@ -303,7 +302,8 @@ static int unknown(const struct mm_hfmodel *m, struct mm_ids *ids, const char *s
                    struct mm_err *e)
 {
     if (m->unk < 0)
-        return mm_err_set(e, MM_EDATA, "'%.*s' is not in the vocabulary, which has no unknown token",
+        return mm_err_set(e, MM_EDATA,
+                          "'%.*s' is not in the vocabulary, which has no unknown token",
                           (int)(n < 100 ? n : 100), s);
     return mm_ids_add(ids, m->unk) < 0 ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
 }

@@ -18,7 +18,7 @@ bool mm_uc_letter(uint32_t c);  /* L* */
 bool mm_uc_number(uint32_t c);  /* N*, those of Unicode 15 too */
 bool mm_uc_accent(uint32_t c);  /* M* that StripAccents takes off */
 bool mm_uc_space(uint32_t c);   /* White_Space: 25 characters */
-bool mm_uc_word(uint32_t c);    /* \w of UTS 18 (Unicode 16): Alphabetic, M*, Nd, Pc, Join_Control */
+bool mm_uc_word(uint32_t c);    /* \w of UTS 18: Alphabetic, M*, Nd, Pc, Join_Control; Unicode 16 */
 bool mm_uc_old_word(uint32_t c); /* that of Oniguruma: Unicode 14, no Join_Control */
 bool mm_uc_other(uint32_t c);   /* C*, unassigned included */
 bool mm_uc_punct(uint32_t c);   /* P* or ASCII punctuation */

@@ -15,8 +15,15 @@
 
 /* A model directory with its *.gz unpacked, in a temporary place. */
 struct unpacked {
-    char dir[64];
+    char dir[256];
 };
+
+static const char *tmp_dir(void)
+{
+    const char *dir = getenv("TMPDIR");
+
+    return dir && *dir ? dir : P_tmpdir;
+}
 
 static void copy_file(const char *from, const char *to)
 {
@@ -36,16 +43,17 @@ static void copy_file(const char *from, const char *to)
 /* Files ending in `leave` (may be NULL) are not taken. */
 static void unpack(struct unpacked *u, const char *name, const char *leave)
 {
-    char model[512], from[1024], to[512];
+    char model[512], from[1024], to[768];
     DIR *d;
 
-    snprintf(u->dir, sizeof(u->dir), "/tmp/mm-test-XXXXXX");
+    snprintf(u->dir, sizeof(u->dir), "%s/mm-test-XXXXXX", tmp_dir());
     assert_non_null(mkdtemp(u->dir));
     d = opendir(tg_path(model, sizeof(model), name, "model"));
     assert_non_null(d);
     for (const struct dirent *de; (de = readdir(d));) {
         const size_t n = strlen(de->d_name);
-        if (de->d_name[0] == '.' || !strchr(de->d_name, '.') || (leave && strstr(de->d_name, leave)))
+        if (de->d_name[0] == '.' || !strchr(de->d_name, '.') ||
+            (leave && strstr(de->d_name, leave)))
             continue;
         const bool gz = n > 3 && strcmp(de->d_name + n - 3, ".gz") == 0;
         snprintf(from, sizeof(from), "%s/%s", model, de->d_name);
@@ -57,7 +65,7 @@ static void unpack(struct unpacked *u, const char *name, const char *leave)
 
 static void unpack_free(struct unpacked *u)
 {
-    char path[512];
+    char path[768];
     DIR *d = opendir(u->dir);
 
     for (const struct dirent *de; d && (de = readdir(d));) {
@@ -245,8 +253,8 @@ static void test_components(void **state)
 }
 
 /* 77 ids, start and end added, cut, padded: what CLIP's text tower sees. */
-static int check_row(const char *what, const char *id, const json_t *expect, const struct mm_ids *all,
-                     int32_t end, int32_t pad)
+static int check_row(const char *what, const char *id, const json_t *expect,
+                     const struct mm_ids *all, int32_t end, int32_t pad)
 {
     const json_t *want = json_object_get(expect, "row");
     int32_t row[77];
@@ -434,11 +442,14 @@ static void test_clip_decode(void **state)
 /* Open a tokenizer.json given as text. */
 static int open_text(struct mm_tok **t, const char *text, struct mm_err *e)
 {
-    char path[] = "/tmp/mm-test-XXXXXX";
-    const int fd = mkstemp(path);
-    FILE *f = fdopen(fd, "w");
-    int r;
+    char path[256];
+    FILE *f;
+    int r, fd;
 
+    snprintf(path, sizeof(path), "%s/mm-test-XXXXXX", tmp_dir());
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    f = fdopen(fd, "w");
     assert_non_null(f);
     fputs(text, f);
     assert_int_equal(fclose(f), 0);
@@ -447,7 +458,8 @@ static int open_text(struct mm_tok **t, const char *text, struct mm_err *e)
     return r;
 }
 
-#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
+#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}," \
+    "\"merges\":[\"a b\"]}"
 
 /* Each ends with its code, and names file and place. */
 static void test_malformed(void **state)
@@ -543,6 +555,74 @@ static void test_no_unknown(void **state)
     }
 }
 
+static size_t count_special(const char *config)
+{
+    struct unpacked u;
+    char path[768];
+    struct mm_ids ids = { 0 };
+
+    unpack(&u, "json_llama_metaspace", NULL);
+    snprintf(path, sizeof(path), "%s/tokenizer_config.json", u.dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(config, f);
+    assert_int_equal(fclose(f), 0);
+    struct mm_tok *t = open_path(u.dir);
+    assert_int_equal(mm_tok_encode(t, &ids, "", 0, MM_TOK_SPECIAL, NULL), 0);
+    const size_t n = ids.n;
+    assert_int_equal(mm_tok_adds_bos(t), n > 0 && ids.v[0] == 1);
+    mm_ids_free(&ids);
+    mm_tok_free(t);
+    unpack_free(&u);
+    return n;
+}
+
+/* add_bos_token counts for the classes of transformers that read it. */
+static void test_marks(void **state)
+{
+    (void)state;
+    assert_int_equal(count_special("{}"), 1);
+    assert_int_equal(count_special("{\"tokenizer_class\":\"PreTrainedTokenizerFast\","
+                                   "\"add_bos_token\":false}"), 1);
+    assert_int_equal(count_special("{\"tokenizer_class\":\"LlamaTokenizerFast\","
+                                   "\"add_bos_token\":false}"), 0);
+    assert_int_equal(count_special("{\"tokenizer_class\":\"LlamaTokenizer\",\"bos_token\":\"<s>\","
+                                   "\"eos_token\":\"</s>\",\"add_eos_token\":true}"), 2);
+}
+
+/* A token added to an open tokenizer; text streamed after a prompt. */
+static void test_add_and_stream(void **state)
+{
+    char path[512];
+    struct mm_tok *t = open_path(tg_path(path, sizeof(path), "json_llama_metaspace", "model"));
+    struct mm_tok_stream *s;
+    struct mm_ids ids = { 0 };
+    struct mm_buf out = { 0 };
+    int32_t id;
+
+    (void)state;
+    assert_int_equal(mm_tok_add(t, "[IMG0]", MM_TOK_ADD_SPECIAL, &id, NULL), 0);
+    assert_int_equal(mm_tok_encode(t, &ids, "a[IMG0]b", 8, MM_TOK_PARSE, NULL), 0);
+    assert_int_equal(ids.v[1], id);
+    ids.n = 0;
+    assert_int_equal(mm_tok_encode(t, &ids, "Hello", 5, 0, NULL), 0);
+    for (int after = 0; after < 2; after++) {
+        mm_buf_reset(&out);
+        assert_int_equal(mm_tok_stream_new(&s, t, after, NULL), 0);
+        for (size_t i = 0; i < ids.n; i++)
+            assert_int_equal(mm_tok_stream_put(s, &out, ids.v[i], NULL), 0);
+        assert_int_equal(mm_tok_stream_end(s, &out, NULL), 0);
+        assert_string_equal(out.p, after ? " Hello" : "Hello");
+        mm_tok_stream_free(s);
+    }
+    mm_buf_reset(&out);
+    assert_int_equal(mm_tok_bytes(t, &out, ids.v[0]), 0);
+    assert_int_equal(out.p[0], ' ');
+    mm_buf_free(&out);
+    mm_ids_free(&ids);
+    mm_tok_free(t);
+}
+
 /* Names that GGUF files give their way of cutting; text -> pieces. */
 static void test_gguf_ways(void **state)
 {
@@ -625,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_clip_decode), cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_deep),     cmocka_unit_test(test_no_unknown),
         cmocka_unit_test(test_gguf_ways), cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_marks),    cmocka_unit_test(test_add_and_stream),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
