@@ -151,8 +151,9 @@ static int finish(struct mm_tok *t, struct mm_err *e)
 {
     int rc = t->ops->ready ? t->ops->ready(t, e) : mm_tok_make_trie(t, e);
 
-    if (rc == 0)
-        rc = add_eog(t, t->eos);
+    if (rc < 0)
+        return rc;
+    rc = add_eog(t, t->eos);
     for (size_t i = 0; i < sizeof(end_names) / sizeof(end_names[0]) && rc == 0; i++) {
         const int32_t id = mm_tok_id(t, end_names[i]);
         if (id >= 0 && mm_tok_is_special(t, id))

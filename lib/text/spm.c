@@ -211,18 +211,31 @@ static struct mm_spm *new_spm(struct mm_tok *t, struct mm_err *e)
     return m;
 }
 
+/* Can p be part of two words? */
+static bool joins_words(const struct mm_vpiece *p)
+{
+    if (p->type == MM_P_UNUSED)
+        return true; /* is split as it was last put together, anywhere in the text */
+    for (size_t i = 1; i + 3 <= p->n; i++)
+        if (memcmp(p->s + i, mark, 3) == 0 && (i < 3 || memcmp(p->s + i - 3, mark, 3) != 0))
+            return true;
+    return false;
+}
+
 /* Byte pieces, user-defined symbols and, for unigram, the trie of pieces. */
 static int index_pieces(struct mm_tok *t, struct mm_spm *m, struct mm_err *e)
 {
     bool ok = (m->user = mm_trie_new()) && (m->pieces = mm_trie_new());
 
     m->unk = t->unk;
+    m->by_words = true;
     m->min_score = 3.4028234663852886e38f; /* FLT_MAX */
     for (int i = 0; i < 256; i++)
         m->byte_id[i] = -1;
     for (size_t i = 0; ok && i < t->vocab.n; i++) {
         const struct mm_vpiece *const p = &t->vocab.v[i];
         const int32_t id = (int32_t)i;
+        m->by_words = m->by_words && !joins_words(p);
         if (p->type == MM_P_BYTE) {
             const int byte = byte_of(p);
             if (byte < 0)

@@ -26,6 +26,8 @@ struct mm_spm {
     bool dummy_prefix;
     bool remove_extra;      /* spaces: none at the ends, one in between */
     bool escape;            /* a space becomes U+2581 */
+    bool by_words;          /* BPE: no piece has a mark behind another character, and none
+                             * is UNUSED, so words can be encoded one by one */
     int32_t byte_id[256];   /* -1: no byte piece */
     int32_t unk;
     char *unk_surface;      /* what unk decodes to */

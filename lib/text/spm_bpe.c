@@ -219,17 +219,32 @@ static bool emit_symbol(const struct bpe *b, struct mm_ids *ids, const struct sy
     return ok;
 }
 
+/* Bytes of the next word of s[n]: up to a mark behind another character. */
+static size_t word_length(const char *s, size_t n)
+{
+    for (size_t i = 1; i + 3 <= n; i++)
+        if (memcmp(s + i, "\xE2\x96\x81", 3) == 0 &&
+            (i < 3 || memcmp(s + i - 3, "\xE2\x96\x81", 3) != 0))
+            return i;
+    return n;
+}
+
 int mm_spm_bpe(const struct mm_tok *t, const struct mm_spm *m, struct mm_ids *ids, const char *s,
                size_t n, struct mm_err *e)
 {
-    struct bpe b = { .t = t, .m = m, .s = s };
-    bool unk = false, ok;
+    struct bpe b = { .t = t, .m = m };
+    bool unk = false, ok = true;
 
     if (n > INT32_MAX / 2)
         return mm_err_set(e, MM_EDATA, "text of %zu bytes is too long", n);
-    ok = cut_symbols(&b, n) && merge_all(&b);
-    for (int32_t i = b.nsym ? 0 : -1; ok && i >= 0; i = b.sym[i].next)
-        ok = emit_symbol(&b, ids, &b.sym[i], &unk);
+    for (size_t at = 0, len; ok && at < n; at += len) {
+        len = m->by_words ? word_length(s + at, n - at) : n;
+        b.s = s + at;
+        b.nsym = 0;
+        ok = cut_symbols(&b, len) && merge_all(&b);
+        for (int32_t i = 0; ok && i >= 0; i = b.sym[i].next)
+            ok = emit_symbol(&b, ids, &b.sym[i], &unk);
+    }
     free(b.sym);
     free(b.heap);
     free(b.split);
