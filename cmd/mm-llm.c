@@ -2,7 +2,6 @@
  * text, tokens, logits or scores out.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,20 +20,25 @@
 #include "stream/trace.h"
 
 static const char usage[] =
-    "mm-llm -m model [-qvS] [-p prompt] [-n tokens] [-t temperature] [-s seed] [-c positions] "
-    "[-B items] [-j threads] [option ...] [file ...]";
+    "mm-llm -m model [-qvS] [-p prompt] [-n tokens] [-t temperature] [-s seed]\n"
+    "              [-c positions] [-B items] [-j threads] [option ...] [file ...]";
 static const char help[] =
     "  -m MODEL  --lora DIR  --base DIR  --exact  --kv f32|f16\n"
-    "prompt:  -p TEXT  --prompt-file F  --prompts F.jsonl  --template NAME  --system TEXT  --chat\n"
-    "length:  -n TOKENS  -c POSITIONS  --min-tokens N  --eos ID,...  --ignore-eos  --stop TEXT\n"
-    "choice:  -t T (0: greedy)  -s SEED  --top-k N  --top-p P  --min-p P  --typical-p P\n"
-    "         --repeat-penalty R  --repeat-last N  --frequency-penalty F  --presence-penalty P\n"
-    "         --no-repeat-ngram N  --logit-bias ID=V  --sampler-order hf|llama.cpp\n"
-    "         --grammar F  --json-schema F\n"
-    "beams:   --beam N  --length-penalty L  --early-stopping true|false|never  --num-return N\n"
-    "scores:  --score TEXT ...  --perplexity F\n"
-    "output:  --json  -S (records)  --logits  --trace F  --save-state F  --load-state F\n"
-    "others:  -B ITEMS (together)  --keep-going  --max-record SIZE  -j THREADS  -q  -v  --version\n";
+    "prompt: -p TEXT  --prompt-file F  --prompts F.jsonl  --template NAME\n"
+    "        --system TEXT  --chat\n"
+    "length: -n TOKENS  -c POSITIONS  --min-tokens N  --eos ID,...  --ignore-eos\n"
+    "        --stop TEXT\n"
+    "choice: -t T (0: greedy)  -s SEED  --top-k N  --top-p P  --min-p P\n"
+    "        --typical-p P  --repeat-penalty R  --repeat-last N  --no-repeat-ngram N\n"
+    "        --frequency-penalty F  --presence-penalty P  --logit-bias ID=V\n"
+    "        --sampler-order hf|llama.cpp  --grammar F  --json-schema F\n"
+    "beams:  --beam N  --length-penalty L  --early-stopping true|false|never\n"
+    "        --num-return N\n"
+    "scores: --score TEXT ...  --perplexity F\n"
+    "output: --json  -S (records)  --logits  --trace F\n"
+    "        --save-state F  --load-state F\n"
+    "others: -B ITEMS (together)  --keep-going  --max-record SIZE  -j THREADS\n"
+    "        -q  -v  --version\n";
 
 struct opts {
     const char *model, *lora, *base, *prompt_file, *prompts, *template, *system;
@@ -214,7 +218,8 @@ static void option(struct mm_cmd *cmd, struct opts *o, int c, char *arg)
     case OPT_SCORE: add_string(cmd, &o->score, arg); break;
     case OPT_BIAS: add_bias(cmd, o, arg); break;
     case OPT_ORDER:
-        o->gen.sample.order = (enum mm_sample_order)mm_opt_word(cmd, "--sampler-order", arg, orders);
+        o->gen.sample.order =
+            (enum mm_sample_order)mm_opt_word(cmd, "--sampler-order", arg, orders);
         break;
     case OPT_EARLY:
         o->beam.early = (enum mm_early_stop)mm_opt_word(cmd, "--early-stopping", arg, early);
@@ -268,7 +273,8 @@ static void refuse_together(struct mm_cmd *cmd, const struct opts *o)
         { o->beam.beams > 0, o->score.n > 0, "--beam", "--score" },
         { o->beam.beams > 0, o->logits, "--beam", "--logits" },
         { o->score.n > 0, o->records, "--score", "-S" },
-        { o->perplexity != NULL, o->has_prompt || o->score.n || o->chat, "--perplexity", "a prompt" },
+        { o->perplexity != NULL, o->has_prompt || o->score.n || o->chat, "--perplexity",
+          "a prompt" },
     };
 
     for (size_t i = 0; i < sizeof(pair) / sizeof(*pair); i++)
@@ -430,12 +436,13 @@ static int fault(void *arg, const struct mm_job *j)
 static void say_stats(const struct app *a)
 {
     const struct mm_gen_stats *s = mm_gen_stats(a->gen);
+    const double p = s->prefill_s > 0 ? s->prefill_s : 1;
+    const double d = s->decode_s > 0 ? s->decode_s : 1;
 
-    mm_cmd_info(a->cmd, "prefill: %zu positions in %.1f ms (%.1f/s), %zu reused", s->computed,
-                1e3 * s->prefill_s, s->prefill_s > 0 ? (double)s->computed / s->prefill_s : 0,
-                s->reused);
-    mm_cmd_info(a->cmd, "decode: %zu tokens in %.1f ms (%.1f/s)", s->decoded, 1e3 * s->decode_s,
-                s->decode_s > 0 ? (double)s->decoded / s->decode_s : 0);
+    mm_cmd_info(a->cmd, "prefill: %zu positions in %.1f ms (%.1f/s), %zu reused; decode: "
+                "%zu tokens in %.1f ms (%.1f/s)", s->computed, 1e3 * s->prefill_s,
+                (double)s->computed / p, s->reused, s->decoded, 1e3 * s->decode_s,
+                (double)s->decoded / d);
 }
 
 static int run_prompts(struct app *a, char *const *paths, int n)
@@ -443,7 +450,8 @@ static int run_prompts(struct app *a, char *const *paths, int n)
     const struct opts *o = a->o;
     struct mm_err *e = &a->cmd->err;
     struct mm_jobs_spec spec = {
-        .llm = &a->llm, .wrap = a->template, .system = o->system, .state = o->load_state ? &a->state : NULL,
+        .llm = &a->llm, .wrap = a->template, .system = o->system,
+        .state = o->load_state ? &a->state : NULL,
         .text = !o->has_prompt ? NULL : o->prompt.p ? o->prompt.p : "", .n = o->prompt.n
     };
     struct mm_runner r = {
@@ -465,7 +473,10 @@ static int run_prompts(struct app *a, char *const *paths, int n)
     if (rc == 0 && o->prompts)
         rc = mm_jobs_read(&a->prompts, o->prompts, e);
     spec.prompts = a->prompts;
-    if (rc == 0 && (n > 0 || mm_jobs_want_records(&spec)))
+    const bool records = n > 0 || mm_jobs_want_records(&spec);
+    if (rc == 0 && n == 0 && records && isatty(STDIN_FILENO))
+        rc = mm_err_set(e, MM_EUSAGE, "no prompt: give -p, or records");
+    if (rc == 0 && records)
         rc = mm_input_open(&a->in, paths, n, o->max_record, e);
     spec.in = a->in;
     if (rc == 0)
@@ -478,15 +489,10 @@ static int run_prompts(struct app *a, char *const *paths, int n)
 
 static int run_perplexity(struct app *a)
 {
-    struct mm_err *e = &a->cmd->err;
-    double mean;
-    size_t n;
-    const int rc = mm_runner_perplexity(a->gen, a->llm.tok, a->o->perplexity, &mean, &n, e);
+    const int rc = mm_runner_perplexity(a->gen, a->llm.tok, a->o->perplexity, &a->sink,
+                                        &a->cmd->err);
 
-    if (rc == 0)
-        printf(a->o->json ? "{\"tokens\": %zu, \"loss\": %.9g, \"perplexity\": %.9g}\n"
-                          : "tokens %zu, loss %.6f, perplexity %.6f\n", n, mean, exp(mean));
-    return rc;
+    return rc < 0 ? rc : print(a, a->sink.out.p, a->sink.out.n);
 }
 
 /* --- chat --------------------------------------------------------------------------------- */

@@ -25,13 +25,14 @@ const char *mm_stop_name(enum mm_stop s); /* "eos", "stop", "length", "context" 
 
 /* Settings, all borrowed. */
 struct mm_gen_spec {
-    struct mm_sample_spec sample;  /* eos there ends an answer; limit and never are up to the caller */
+    struct mm_sample_spec sample;  /* its eos end answers */
     uint64_t seed;
     size_t max_new;                /* tokens of an answer */
     size_t context;                /* positions of a sequence; 0: what the model was made for */
     const char *const *stop;       /* [nstop] */
     size_t nstop;
-    bool trim;                     /* white space around an answer is dropped; always after embeddings */
+    bool trim;                     /* no white space around an answer; always so after
+                                      embeddings */
     bool logprobs;                 /* answers have them; costs a pass over the vocabulary */
     bool keep_logits;              /* answers keep the raw logits of each step */
     const struct mm_gram *gram;    /* NULL: free text */

@@ -29,7 +29,7 @@ enum mm_part_kind {
 
 struct mm_part {
     enum mm_part_kind kind;
-    const char *marker; /* static: "<image>", ...; what stands for it in a template; NULL: nothing */
+    const char *marker; /* static: "<image>", ...: what stands for it in a template, or NULL */
     char *s;            /* texts: n bytes and a NUL */
     float *rows;        /* embeddings [n][dim]; NULL: known by their hashes alone (saved states) */
     uint64_t *hash;     /* [n] */

@@ -1,6 +1,7 @@
 /* runner.c: see runner.h. */
 #include "model/runner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,9 +164,11 @@ int mm_runner_run(struct mm_runner *a, const struct mm_jobs_spec *spec)
 }
 
 int mm_runner_perplexity(struct mm_gen *g, const struct mm_tok *tok, const char *path,
-                         double *mean, size_t *count, struct mm_err *e)
+                         struct mm_sink *sink, struct mm_err *e)
 {
     struct mm_ids ids = { 0 };
+    double mean = 0;
+    size_t count = 0;
     char *text;
     size_t n;
 
@@ -176,9 +179,14 @@ int mm_runner_perplexity(struct mm_gen *g, const struct mm_tok *tok, const char 
         return rc;
     rc = mm_tok_encode(tok, &ids, text, n, MM_TOK_SPECIAL, e);
     if (rc == 0)
-        rc = mm_gen_perplexity(g, ids.v, ids.n, mean, count, e);
+        rc = mm_gen_perplexity(g, ids.v, ids.n, &mean, &count, e);
     if (rc < 0)
         mm_err_prefix(e, "%s", path);
+    else
+        mm_buf_printf(&sink->out, sink->json ? "{\"tokens\": %zu, \"loss\": %.9g, \"perplexity\": "
+                                               "%.9g}\n"
+                                             : "tokens %zu, loss %.6f, perplexity %.6f\n",
+                      count, mean, exp(mean));
     mm_ids_free(&ids);
     free(text);
     return rc;

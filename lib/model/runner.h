@@ -29,10 +29,10 @@ struct mm_runner {
  * are answered first. */
 MM_MUST_CHECK int mm_runner_run(struct mm_runner *r, const struct mm_jobs_spec *spec);
 
-/* mm_runner_perplexity: of the text file at path: mean negative log-probability
- * of *count tokens.  MM_EMISSING without a tokenizer. */
+/* mm_runner_perplexity: of the text file at path, as a line in sink->out: how many
+ * tokens, their mean negative log-probability, the exponential of that.
+ * MM_EMISSING without a tokenizer. */
 MM_MUST_CHECK int mm_runner_perplexity(struct mm_gen *g, const struct mm_tok *tok,
-                                       const char *path, double *mean, size_t *count,
-                                       struct mm_err *e);
+                                       const char *path, struct mm_sink *sink, struct mm_err *e);
 
 #endif
