@@ -1,12 +1,15 @@
-/* conf.c: tokenizer_config.json, added_tokens.json and special_tokens_map.json
- * of a model directory, as transformers reads them. */
+/* conf.c: tokenizer_config.json, added_tokens.json, special_tokens_map.json and
+ * chat_template.jinja of a model directory, as transformers reads them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "text/impl.h"
+
+enum { JINJA_MAX = 1 << 24 };
 
 static int load_one(json_t **out, const char *dir, const char *name, struct mm_err *e)
 {
@@ -177,10 +180,26 @@ static int apply_names(struct mm_tok *t, const json_t *first, const json_t *seco
     return rc;
 }
 
-/* chat_template: a string, or a list of {"name", "template"} (then "default"). */
-static int apply_chat(struct mm_tok *t, const json_t *config, struct mm_err *e)
+/* chat_template.jinja, where newer checkpoints have it. */
+static int read_jinja(struct mm_tok *t, const char *dir, struct mm_err *e)
 {
-    const json_t *j = json_object_get(config, "chat_template");
+    struct mm_buf path = { 0 };
+    size_t n;
+    int rc = 0;
+
+    mm_buf_printf(&path, "%s/chat_template.jinja", dir);
+    if (path.failed)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    else if (access(path.p, F_OK) == 0)
+        rc = mm_io_slurp(path.p, JINJA_MAX, &t->chat_template, &n, e);
+    mm_buf_free(&path);
+    return rc;
+}
+
+/* chat_template: a string, or a list of {"name", "template"} (then "default"). */
+static int apply_chat(struct mm_tok *t, const struct mm_conf *c, struct mm_err *e)
+{
+    const json_t *j = json_object_get(c->config, "chat_template");
 
     if (json_is_array(j)) {
         const json_t *const list = j;
@@ -192,9 +211,10 @@ static int apply_chat(struct mm_tok *t, const json_t *config, struct mm_err *e)
                 j = json_object_get(one, "template");
         }
     }
-    if (!json_is_string(j))
-        return 0;
     free(t->chat_template);
+    t->chat_template = NULL;
+    if (!json_is_string(j))
+        return read_jinja(t, c->dir, e);
     t->chat_template = strdup(json_string_value(j));
     return t->chat_template ? 0 : mm_err_set(e, MM_ENOMEM, "out of memory");
 }
@@ -218,7 +238,7 @@ int mm_conf_apply(struct mm_tok *t, const struct mm_conf *c, struct mm_err *e)
     if (rc == 0) /* with a decoder, transformers does not read the map */
         rc = apply_names(t, decoder ? c->config : c->special, decoder ? c->special : c->config, e);
     if (rc == 0)
-        rc = apply_chat(t, c->config, e);
+        rc = apply_chat(t, c, e);
     if (rc == 0)
         rc = apply_marks(t, c->config, e);
     if (rc < 0)

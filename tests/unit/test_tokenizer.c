@@ -256,6 +256,13 @@ static void test_conf(void **state)
     mm_buf_free(&b);
     mm_tok_free(t);
 
+    remove_file(dir, "tokenizer_config.json");
+    put_file(dir, "chat_template.jinja", "J", 1);
+    assert_int_equal(mm_tok_open(&t, dir, &e), 0);
+    assert_string_equal(mm_tok_chat_template(t), "J");
+    mm_tok_free(t);
+    remove_file(dir, "chat_template.jinja");
+
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         mm_err_clear(&e);
         put_file(dir, broken[i].name, broken[i].text, strlen(broken[i].text));
