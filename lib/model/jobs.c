@@ -18,6 +18,7 @@ struct mm_jobs {
     struct mm_buf spelling;         /* of the state */
     struct mm_shared_item *at;      /* item whose prompts are being given out */
     size_t line;                    /* next line of prompts for it */
+    bool *used;                     /* [prompts] lines that were about some item */
     size_t nitems, njobs;
     bool done;
 };
@@ -137,6 +138,11 @@ int mm_jobs_new(struct mm_jobs **out, const struct mm_jobs_spec *spec, struct mm
 
     if (!js)
         return no_memory(e);
+    js->used = calloc(json_array_size(spec->prompts) + 1, sizeof(*js->used));
+    if (!js->used) {
+        free(js);
+        return no_memory(e);
+    }
     js->o = *spec;
     js->items.in = spec->in;
     js->items.dim = mm_llama_config(spec->llm->m)->dim;
@@ -153,6 +159,7 @@ void mm_jobs_free(struct mm_jobs *js)
         return;
     release(js->at);
     mm_buf_free(&js->spelling);
+    free(js->used);
     free(js);
 }
 
@@ -229,10 +236,24 @@ static bool next_line(struct mm_jobs *js, size_t *line)
 
     for (; js->line < json_array_size(js->o.prompts); js->line++)
         if (!by_item || about(js, js->line, &js->at->item)) {
+            js->used[js->line] = true;
             *line = js->line++;
             return true;
         }
     return false;
+}
+
+/* At the end of the items: was every line of --prompts about one? */
+static int all_used(const struct mm_jobs *js, struct mm_err *e)
+{
+    for (size_t i = 0; i < json_array_size(js->o.prompts); i++)
+        if (!js->used[i]) {
+            const json_t *source = json_object_get(json_array_get(js->o.prompts, i), "source");
+            return mm_err_set(e, MM_EDATA, "prompt %zu of --prompts is about no item%s%s", i + 1,
+                              source ? ": no source is " : "",
+                              source ? json_string_value(source) : "");
+        }
+    return 0;
 }
 
 int mm_jobs_next(struct mm_jobs *js, struct mm_job *j, struct mm_err *e)
@@ -247,7 +268,7 @@ int mm_jobs_next(struct mm_jobs *js, struct mm_job *j, struct mm_err *e)
     if (!found) {
         rc = next_item(js, e);
         if (rc <= 0)
-            return rc;
+            return rc < 0 ? rc : all_used(js, e);
         found = js->o.prompts && next_line(js, &line);
     }
     j->number = js->njobs++;

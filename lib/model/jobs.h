@@ -40,8 +40,8 @@ MM_MUST_CHECK int mm_jobs_new(struct mm_jobs **js, const struct mm_jobs_spec *sp
                               struct mm_err *e);
 void mm_jobs_free(struct mm_jobs *js); /* takes NULL */
 
-/* mm_jobs_next: 1, 0 when there are no more, or an error of the input.  What is
- * wrong with one job alone is its fault. */
+/* mm_jobs_next: 1, 0 when there are no more, or an error of the input, or of lines of
+ * --prompts that were about no item.  What is wrong with one job alone is its fault. */
 MM_MUST_CHECK int mm_jobs_next(struct mm_jobs *js, struct mm_job *j, struct mm_err *e);
 
 /* mm_jobs_read: the lines of a --prompts file (JSON objects) as an array.

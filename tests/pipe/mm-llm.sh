@@ -38,6 +38,9 @@ printf '{"source":"%s","prompt":"USER: <image>\\n%s"}\n' "$L/cup.png" cup "$L/ca
 t "questions by source" 0 mm-llm -m "$M" --prompts q.jsonl -n 4 --json two.mmt
 json "[x['source'][0][-7:] for x in d]==['cat.png','cat.png','cup.png']"
 ok "each about its picture" $?
+echo '{"source":"dog.png","prompt":"<image>"}' >>q.jsonl
+t "a question about no item" 65 mm-llm -m "$M" --prompts q.jsonl -n 1 two.mmt
+has "is named" err 'prompt 4 of --prompts is about no item: no source is dog.png'
 printf '{"source":"a","prompt":"one"}\n{"prompt":"two"}\n' >r.jsonl
 t "questions without pictures" 0 mm-llm -m "$M" --prompts r.jsonl -n 4 --json
 json "[(x['source'],x['item']) for x in d]==[(['a'],0),([],1)]"; ok "an item each" $?
