@@ -248,10 +248,10 @@ static int all_used(const struct mm_jobs *js, struct mm_err *e)
 {
     for (size_t i = 0; i < json_array_size(js->o.prompts); i++)
         if (!js->used[i]) {
-            const json_t *source = json_object_get(json_array_get(js->o.prompts, i), "source");
+            const char *source = json_string_value(
+                json_object_get(json_array_get(js->o.prompts, i), "source"));
             return mm_err_set(e, MM_EDATA, "prompt %zu of --prompts is about no item%s%s", i + 1,
-                              source ? ": no source is " : "",
-                              source ? json_string_value(source) : "");
+                              source ? ": no source is " : "", source ? source : "");
         }
     return 0;
 }
