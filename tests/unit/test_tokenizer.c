@@ -257,6 +257,7 @@ static void test_conf(void **state)
     mm_tok_free(t);
 
     remove_file(dir, "tokenizer_config.json");
+    mm_err_clear(&e);
     put_file(dir, "chat_template.jinja", "J", 1);
     assert_int_equal(mm_tok_open(&t, dir, &e), 0);
     assert_string_equal(mm_tok_chat_template(t), "J");
