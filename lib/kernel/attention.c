@@ -24,10 +24,10 @@ struct job {
     const float *q;
     const void *key, *value;
     const struct mm_attn *a;
-    size_t tiles;    /* of rows, per kv head */
-    size_t chunks;   /* of keys, per tile */
-    float *part;     /* [kv_heads][chunks][MM_ATTN_ROWS][2 + dim]: max, sum, o; or NULL */
-    char *work;      /* per thread */
+    size_t tiles;  /* of rows, per kv head */
+    size_t chunks; /* of keys, per tile */
+    float *part;   /* [kv_heads][chunks][MM_ATTN_ROWS][2 + dim]: max, sum, o; or NULL */
+    char *work;    /* per thread */
     size_t work_size;
 };
 
@@ -86,8 +86,8 @@ void mm_attn_pack_rows(float *qa, const float *x, size_t row, size_t head, float
         const size_t mr = mm_attn_min(MM_MR, rows - r);
         for (size_t i = 0; i < mr; i++) {
             const size_t n = r0 + r + i;
-            k->scale(tmp + i * a->dim, scale,
-                     x + n / group * row + (kv * group + n % group) * head, a->dim);
+            k->scale(tmp + i * a->dim, scale, x + n / group * row + (kv * group + n % group) * head,
+                     a->dim);
         }
         k->pack_a(qa + r * a->dim, tmp, a->dim, a->dim, (int)mr);
     }
@@ -131,9 +131,9 @@ static void key_panel(float *panel, const void *x, size_t row, size_t head, size
     k->pack_b(panel, wide, a->dim, a->dim, (int)keys);
 }
 
-void mm_attn_product(float *s, const float *xa, size_t rows, const void *x, size_t row,
-                     size_t head, size_t kv, size_t j0, size_t keys, const struct mm_attn *a,
-                     float *panel, float *wide)
+void mm_attn_product(float *s, const float *xa, size_t rows, const void *x, size_t row, size_t head,
+                     size_t kv, size_t j0, size_t keys, const struct mm_attn *a, float *panel,
+                     float *wide)
 {
     memset(s, 0, rows * MM_ATTN_KEYS * sizeof(*s));
     for (size_t c = 0; c < keys; c += MM_NR) {

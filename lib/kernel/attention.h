@@ -11,25 +11,25 @@
 #include "base/pool.h"
 
 struct mm_attn {
-    size_t nq, nk;       /* query rows, key rows */
+    size_t nq, nk;          /* query rows, key rows */
     size_t heads, kv_heads; /* heads % kv_heads == 0; head h uses kv head h / (heads/kv_heads) */
-    size_t dim;          /* head_dim of q, k and v */
-    float scale;         /* usually 1/sqrt(dim) */
-    bool causal;         /* query i sees keys j <= i + (nk - nq) */
-    size_t window;       /* 0: none; else only keys j > i + (nk - nq) - window */
-    enum mm_dtype kv;    /* MM_F32 or MM_F16 */
+    size_t dim;             /* head_dim of q, k and v */
+    float scale;            /* usually 1/sqrt(dim) */
+    bool causal;            /* query i sees keys j <= i + (nk - nq) */
+    size_t window;          /* 0: none; else only keys j > i + (nk - nq) - window */
+    enum mm_dtype kv;       /* MM_F32 or MM_F16 */
     /* element strides: row t, head h of q is q + t*q_row + h*q_head, ... */
     size_t q_row, q_head, k_row, k_head, v_row, v_head, o_row, o_head;
-    const float *alibi;  /* slopes[heads]: adds slope*(j - i - (nk - nq)), or NULL */
-    const float *bias;   /* additive [heads or 1][nq][nk], or NULL; -INFINITY masks */
-    size_t bias_head;    /* stride between heads of bias, 0: shared */
+    const float *alibi; /* slopes[heads]: adds slope*(j - i - (nk - nq)), or NULL */
+    const float *bias;  /* additive [heads or 1][nq][nk], or NULL; -INFINITY masks */
+    size_t bias_head;   /* stride between heads of bias, 0: shared */
 };
 
 /* mm_attention: o[nq][heads][dim] from q and k, v of type a->kv.  A row whose
  * keys are all masked gives zeros.  lse [heads][nq] receives log-sum-exp for a
  * backward pass, or is NULL.  Returns 0 or MM_ENOMEM. */
-MM_MUST_CHECK int mm_attention(float *o, float *lse, const float *q, const void *k,
-                               const void *v, const struct mm_attn *a, struct mm_pool *p);
+MM_MUST_CHECK int mm_attention(float *o, float *lse, const float *q, const void *k, const void *v,
+                               const struct mm_attn *a, struct mm_pool *p);
 
 /* mm_attention_grad: gradients dq, dk, dv (written, laid out as q, k, v) of
  * the output o whose gradient is dO, from the lse of the forward pass (Dao

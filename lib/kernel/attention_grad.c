@@ -45,14 +45,20 @@ static size_t work_floats(size_t dim, size_t pdim)
 
 static void work_init(struct work *w, float *f, size_t dim, size_t pdim)
 {
-    float **const part[] = { &w->qp, &w->dop, &w->dq,    &w->p,    &w->ds, &w->dkv,
+    float **const part[] = { &w->qp,     &w->dop,   &w->dq,   &w->p, &w->ds, &w->dkv,
                              &w->values, &w->panel, &w->wide, &w->t, &w->qa, &w->doa };
-    const size_t size[] = { MM_ATTN_ROWS * pdim,         MM_ATTN_ROWS * pdim,
-                            MM_ATTN_ROWS * pdim,         MM_ATTN_ROWS * MM_ATTN_KEYS,
-                            MM_ATTN_ROWS * MM_ATTN_KEYS, MM_ATTN_KEYS * pdim,
-                            MM_ATTN_KEYS * pdim,         dim * MM_NR,
-                            MM_NR * pdim,                MM_ATTN_KEYS * MM_MR,
-                            MM_ATTN_ROWS * dim,          MM_ATTN_ROWS * dim };
+    const size_t size[] = { MM_ATTN_ROWS * pdim,
+                            MM_ATTN_ROWS * pdim,
+                            MM_ATTN_ROWS * pdim,
+                            MM_ATTN_ROWS * MM_ATTN_KEYS,
+                            MM_ATTN_ROWS * MM_ATTN_KEYS,
+                            MM_ATTN_KEYS * pdim,
+                            MM_ATTN_KEYS * pdim,
+                            dim * MM_NR,
+                            MM_NR * pdim,
+                            MM_ATTN_KEYS * MM_MR,
+                            MM_ATTN_ROWS * dim,
+                            MM_ATTN_ROWS * dim };
 
     for (size_t i = 0; i < sizeof(size) / sizeof(*size); f += size[i++])
         *part[i] = f;

@@ -46,9 +46,9 @@ struct mm_attn_span mm_attn_span(const struct mm_attn *a, size_t query);
 /* mm_attn_product: s[rows][MM_ATTN_KEYS] = rows of xa times rows j0..j0+keys of
  * x, keys or values of kv head kv with strides row, head.  xa is in groups of
  * MM_MR rows, [dim][mr] each; panel is scratch [dim][MM_NR], wide [MM_NR][dim]. */
-void mm_attn_product(float *s, const float *xa, size_t rows, const void *x, size_t row,
-                     size_t head, size_t kv, size_t j0, size_t keys, const struct mm_attn *a,
-                     float *panel, float *wide);
+void mm_attn_product(float *s, const float *xa, size_t rows, const void *x, size_t row, size_t head,
+                     size_t kv, size_t j0, size_t keys, const struct mm_attn *a, float *panel,
+                     float *wide);
 
 /* mm_attn_mask: alibi, bias and mask added to the scores of rows r0..; columns
  * from keys on become -INFINITY. */

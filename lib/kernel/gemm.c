@@ -84,8 +84,8 @@ static void scale_row(float *y, float beta, size_t n)
 }
 
 /* c[mr][nr] += A B over one chunk; a panel cut by the edge goes through w->c. */
-static void mul_edge(const struct job *j, float *y, size_t nr, const float *a, size_t kc,
-                     size_t mr, struct work *w)
+static void mul_edge(const struct job *j, float *y, size_t nr, const float *a, size_t kc, size_t mr,
+                     struct work *w)
 {
     if (nr == MM_NR) {
         j->k->mul_f32(y, j->ldc, a, w->panel, kc, (int)mr);
@@ -140,8 +140,7 @@ int mm_gemm(enum mm_trans ta, enum mm_trans tb, size_t M, size_t N, size_t K, fl
             size_t ldc, struct mm_pool *p)
 {
     const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
-    struct job j = { mm_kern(), ta,  tb,  M,   N,   K,   alpha, beta,
-                     A,         B,   C,   lda, ldb, ldc, NULL,  NULL };
+    struct job j = { mm_kern(), ta, tb, M, N, K, alpha, beta, A, B, C, lda, ldb, ldc, NULL, NULL };
     size_t bytes, work;
 
     if (!M || !N)

@@ -73,7 +73,7 @@ struct mm_kern {
     mm_map_fn *silu;     /* x sigmoid(x) */
     mm_map_fn *gelu;     /* x Phi(x), by erf (Hendrycks, Gimpel 2016) */
     mm_map_fn *gelu_tanh;
-    mm_map_fn *quick_gelu; /* x sigmoid(1.702 x): CLIP */
+    mm_map_fn *quick_gelu;                  /* x sigmoid(1.702 x): CLIP */
     float (*max)(const float *x, size_t n); /* -INFINITY if n = 0; NaN is ignored */
     /* y = exp(x - m), returns the sum of y */
     float (*exp_sum)(float *y, const float *x, float m, size_t n);

@@ -288,18 +288,18 @@ static void quant_q8(const struct mm_q8_row *y, const float *x, size_t n)
 }
 
 /* One set of entries per block type. */
-#define ENTRIES(type, T)                                              \
-    static void widen_##type(float *y, const void *w, size_t n)       \
-    {                                                                 \
-        mm_dequant_row(y, T, w, n);                                   \
-    }                                                                 \
-    static float dot_##type(const void *w, const float *x, size_t n)  \
-    {                                                                 \
-        return dot_w_q(w, x, n, T);                                   \
-    }                                                                 \
-    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n) \
-    {                                                                 \
-        return dot_q8(w, x, n, T);                                    \
+#define ENTRIES(type, T)                                                                           \
+    static void widen_##type(float *y, const void *w, size_t n)                                    \
+    {                                                                                              \
+        mm_dequant_row(y, T, w, n);                                                                \
+    }                                                                                              \
+    static float dot_##type(const void *w, const float *x, size_t n)                               \
+    {                                                                                              \
+        return dot_w_q(w, x, n, T);                                                                \
+    }                                                                                              \
+    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n)                 \
+    {                                                                                              \
+        return dot_q8(w, x, n, T);                                                                 \
     }
 ENTRIES(q4_0, MM_Q4_0)
 ENTRIES(q4_1, MM_Q4_1)
@@ -312,12 +312,12 @@ ENTRIES(q4_k, MM_Q4_K)
 ENTRIES(q5_k, MM_Q5_K)
 ENTRIES(q6_k, MM_Q6_K)
 
-#define SET(k, type, T)                     \
-    do {                                    \
-        (k)->widen[T] = widen_##type;       \
-        (k)->dot_w[T] = dot_##type;         \
-        (k)->dot_q8[T] = dot_q8_##type;     \
-        (k)->codes[T] = types[T].codes;     \
+#define SET(k, type, T)                                                                            \
+    do {                                                                                           \
+        (k)->widen[T] = widen_##type;                                                              \
+        (k)->dot_w[T] = dot_##type;                                                                \
+        (k)->dot_q8[T] = dot_q8_##type;                                                            \
+        (k)->codes[T] = types[T].codes;                                                            \
     } while (0)
 
 void mm_qrow_init_c(struct mm_kern *k)

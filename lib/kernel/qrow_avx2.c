@@ -35,16 +35,26 @@ INLINE float half(const uint8_t *p)
 INLINE size_t block_bytes(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0: return 18;
-    case MM_Q4_1: return 20;
-    case MM_Q5_0: return 22;
-    case MM_Q5_1: return 24;
-    case MM_Q8_0: return 34;
-    case MM_Q2_K: return 84;
-    case MM_Q3_K: return 110;
-    case MM_Q4_K: return 144;
-    case MM_Q5_K: return 176;
-    default: return 210; /* MM_Q6_K */
+    case MM_Q4_0:
+        return 18;
+    case MM_Q4_1:
+        return 20;
+    case MM_Q5_0:
+        return 22;
+    case MM_Q5_1:
+        return 24;
+    case MM_Q8_0:
+        return 34;
+    case MM_Q2_K:
+        return 84;
+    case MM_Q3_K:
+        return 110;
+    case MM_Q4_K:
+        return 144;
+    case MM_Q5_K:
+        return 176;
+    default:
+        return 210; /* MM_Q6_K */
     }
 }
 
@@ -56,11 +66,16 @@ INLINE int is_super(enum mm_dtype t)
 INLINE int zero_point(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0: return 8;
-    case MM_Q5_0: return 16;
-    case MM_Q3_K: return 4;
-    case MM_Q6_K: return 32;
-    default: return 0; /* Q8_0 is signed */
+    case MM_Q4_0:
+        return 8;
+    case MM_Q5_0:
+        return 16;
+    case MM_Q3_K:
+        return 4;
+    case MM_Q6_K:
+        return 32;
+    default:
+        return 0; /* Q8_0 is signed */
     }
 }
 
@@ -163,15 +178,33 @@ INLINE void unpack(struct codes *u, const uint8_t *p, enum mm_dtype t)
         u->m[0] = has_min(t) ? half(p + 2) : 0;
     }
     switch (t) {
-    case MM_Q4_0: u->q[0] = nibbles(p + 2); return;
-    case MM_Q4_1: u->q[0] = nibbles(p + 4); return;
-    case MM_Q5_0: u->q[0] = _mm256_or_si256(nibbles(p + 6), fifth_bits(p + 2)); return;
-    case MM_Q5_1: u->q[0] = _mm256_or_si256(nibbles(p + 8), fifth_bits(p + 4)); return;
-    case MM_Q8_0: u->q[0] = load32(p + 2); return;
-    case MM_Q2_K: scales_q2_k(u, p); break;
-    case MM_Q3_K: scales_q3_k(u, p); break;
-    case MM_Q6_K: scales_q6_k(u, p); break;
-    default: scales_k(u, p); break;
+    case MM_Q4_0:
+        u->q[0] = nibbles(p + 2);
+        return;
+    case MM_Q4_1:
+        u->q[0] = nibbles(p + 4);
+        return;
+    case MM_Q5_0:
+        u->q[0] = _mm256_or_si256(nibbles(p + 6), fifth_bits(p + 2));
+        return;
+    case MM_Q5_1:
+        u->q[0] = _mm256_or_si256(nibbles(p + 8), fifth_bits(p + 4));
+        return;
+    case MM_Q8_0:
+        u->q[0] = load32(p + 2);
+        return;
+    case MM_Q2_K:
+        scales_q2_k(u, p);
+        break;
+    case MM_Q3_K:
+        scales_q3_k(u, p);
+        break;
+    case MM_Q6_K:
+        scales_q6_k(u, p);
+        break;
+    default:
+        scales_k(u, p);
+        break;
     }
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++)
@@ -236,7 +269,8 @@ INLINE float dot_q8(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum 
 /* Codes 8v..8v+7 of part i as weights. */
 INLINE __m256 weights8(const struct codes *u, int i, int v, enum mm_dtype t)
 {
-    const __m128i h = v < 2 ? _mm256_castsi256_si128(u->q[i]) : _mm256_extracti128_si256(u->q[i], 1);
+    const __m128i h =
+        v < 2 ? _mm256_castsi256_si128(u->q[i]) : _mm256_extracti128_si256(u->q[i], 1);
     const __m128i b = v % 2 ? _mm_srli_si128(h, 8) : h;
     const __m256i q = t == MM_Q8_0 ? _mm256_cvtepi8_epi32(b) : _mm256_cvtepu8_epi32(b);
     const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(zero_point(t))));
@@ -354,18 +388,18 @@ static float dot_bf16(const void *w, const float *x, size_t n)
 }
 
 /* One set of entries per block type. */
-#define ENTRIES(type, T)                                                           \
-    static void widen_##type(float *y, const void *w, size_t n)                    \
-    {                                                                              \
-        widen(y, w, n, T);                                                         \
-    }                                                                              \
-    static float dot_##type(const void *w, const float *x, size_t n)               \
-    {                                                                              \
-        return dot(w, x, n, T);                                                    \
-    }                                                                              \
-    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n) \
-    {                                                                              \
-        return dot_q8(w, x, n, T);                                                 \
+#define ENTRIES(type, T)                                                                           \
+    static void widen_##type(float *y, const void *w, size_t n)                                    \
+    {                                                                                              \
+        widen(y, w, n, T);                                                                         \
+    }                                                                                              \
+    static float dot_##type(const void *w, const float *x, size_t n)                               \
+    {                                                                                              \
+        return dot(w, x, n, T);                                                                    \
+    }                                                                                              \
+    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n)                 \
+    {                                                                                              \
+        return dot_q8(w, x, n, T);                                                                 \
     }
 ENTRIES(q4_0, MM_Q4_0)
 ENTRIES(q4_1, MM_Q4_1)
@@ -378,11 +412,11 @@ ENTRIES(q4_k, MM_Q4_K)
 ENTRIES(q5_k, MM_Q5_K)
 ENTRIES(q6_k, MM_Q6_K)
 
-#define SET(k, type, T)                 \
-    do {                                \
-        (k)->widen[T] = widen_##type;   \
-        (k)->dot_w[T] = dot_##type;     \
-        (k)->dot_q8[T] = dot_q8_##type; \
+#define SET(k, type, T)                                                                            \
+    do {                                                                                           \
+        (k)->widen[T] = widen_##type;                                                              \
+        (k)->dot_w[T] = dot_##type;                                                                \
+        (k)->dot_q8[T] = dot_q8_##type;                                                            \
     } while (0)
 
 void mm_qrow_init_avx2(struct mm_kern *k)

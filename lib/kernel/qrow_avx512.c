@@ -43,16 +43,26 @@ INLINE uint32_t get16(const uint8_t *p)
 INLINE size_t block_bytes(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0: return 18;
-    case MM_Q4_1: return 20;
-    case MM_Q5_0: return 22;
-    case MM_Q5_1: return 24;
-    case MM_Q8_0: return 34;
-    case MM_Q2_K: return 84;
-    case MM_Q3_K: return 110;
-    case MM_Q4_K: return 144;
-    case MM_Q5_K: return 176;
-    default: return 210; /* MM_Q6_K */
+    case MM_Q4_0:
+        return 18;
+    case MM_Q4_1:
+        return 20;
+    case MM_Q5_0:
+        return 22;
+    case MM_Q5_1:
+        return 24;
+    case MM_Q8_0:
+        return 34;
+    case MM_Q2_K:
+        return 84;
+    case MM_Q3_K:
+        return 110;
+    case MM_Q4_K:
+        return 144;
+    case MM_Q5_K:
+        return 176;
+    default:
+        return 210; /* MM_Q6_K */
     }
 }
 
@@ -60,12 +70,18 @@ INLINE size_t block_bytes(enum mm_dtype t)
 INLINE int zero_point(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0: return 8;
-    case MM_Q5_0: return 16;
-    case MM_Q8_0: return 128;
-    case MM_Q3_K: return 4;
-    case MM_Q6_K: return 32;
-    default: return 0;
+    case MM_Q4_0:
+        return 8;
+    case MM_Q5_0:
+        return 16;
+    case MM_Q8_0:
+        return 128;
+    case MM_Q3_K:
+        return 4;
+    case MM_Q6_K:
+        return 32;
+    default:
+        return 0;
     }
 }
 
@@ -82,14 +98,13 @@ INLINE int is_sub16(enum mm_dtype t)
 /* Nibbles of two blocks: low halves are elements 0..15, high ones 16..31. */
 INLINE __m512i nibbles(const uint8_t *a, const uint8_t *b)
 {
-    const __m256i ab = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_loadu_si128((const void *)a)), _mm_loadu_si128((const void *)b),
-        1);
+    const __m256i ab =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)a)),
+                                _mm_loadu_si128((const void *)b), 1);
     const __m512i aabb = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
                                                   _mm512_castsi256_si512(ab));
-    return _mm512_and_si512(
-        _mm512_srlv_epi64(aabb, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)),
-        _mm512_set1_epi8(15));
+    return _mm512_and_si512(_mm512_srlv_epi64(aabb, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)),
+                            _mm512_set1_epi8(15));
 }
 
 INLINE __m512i fifth_bits(__m512i q, const uint8_t *a, const uint8_t *b)
@@ -100,8 +115,8 @@ INLINE __m512i fifth_bits(__m512i q, const uint8_t *a, const uint8_t *b)
 
 INLINE __m512i halves(const void *a, const void *b)
 {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(a)),
-                              _mm256_loadu_si256(b), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(a)), _mm256_loadu_si256(b),
+                              1);
 }
 
 /* d (and m) of two blocks; blocks is 1 or 2. */
@@ -114,8 +129,8 @@ INLINE void pair_scales(struct pair *u, const uint8_t *a, const uint8_t *b, int 
         u->m = _mm_setzero_ps();
         return;
     }
-    const __m128 dm = _mm_cvtph_ps(_mm_set_epi32(0, 0, blocks == 2 ? (int)get32(b) : 0,
-                                                 (int)get32(a)));
+    const __m128 dm =
+        _mm_cvtph_ps(_mm_set_epi32(0, 0, blocks == 2 ? (int)get32(b) : 0, (int)get32(a)));
     u->d = _mm_shuffle_ps(dm, dm, _MM_SHUFFLE(3, 3, 2, 0));
     u->m = _mm_shuffle_ps(dm, dm, _MM_SHUFFLE(3, 3, 3, 1));
 }
@@ -126,10 +141,18 @@ INLINE void unpack_pair(struct pair *u, const uint8_t *a, int blocks, enum mm_dt
 
     pair_scales(u, a, b, blocks, t);
     switch (t) {
-    case MM_Q4_0: u->q = nibbles(a + 2, b + 2); break;
-    case MM_Q4_1: u->q = nibbles(a + 4, b + 4); break;
-    case MM_Q5_0: u->q = fifth_bits(nibbles(a + 6, b + 6), a + 2, b + 2); break;
-    case MM_Q5_1: u->q = fifth_bits(nibbles(a + 8, b + 8), a + 4, b + 4); break;
+    case MM_Q4_0:
+        u->q = nibbles(a + 2, b + 2);
+        break;
+    case MM_Q4_1:
+        u->q = nibbles(a + 4, b + 4);
+        break;
+    case MM_Q5_0:
+        u->q = fifth_bits(nibbles(a + 6, b + 6), a + 2, b + 2);
+        break;
+    case MM_Q5_1:
+        u->q = fifth_bits(nibbles(a + 8, b + 8), a + 4, b + 4);
+        break;
     default: /* MM_Q8_0 */
         u->q = _mm512_xor_si512(halves(a + 2, b + 2), _mm512_set1_epi8((char)128));
     }
@@ -144,8 +167,8 @@ INLINE __m512 half_all(const uint8_t *p)
 INLINE __m512i crumbs(const uint8_t *p, int shift)
 {
     const __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)p));
-    const __m512i by = _mm512_add_epi64(_mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2),
-                                        _mm512_set1_epi64(shift));
+    const __m512i by =
+        _mm512_add_epi64(_mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2), _mm512_set1_epi64(shift));
     return _mm512_and_si512(_mm512_srlv_epi64(x, by), _mm512_set1_epi8(3));
 }
 
@@ -153,8 +176,8 @@ INLINE __m512i crumbs(const uint8_t *p, int shift)
 INLINE __m512i bits(const uint8_t *p, int b, char one)
 {
     const __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)p));
-    const __m512i t = _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << b)),
-                                         _mm256_set1_epi8((char)(2 << b)), 1);
+    const __m512i t =
+        _mm512_inserti64x4(_mm512_set1_epi8((char)(1 << b)), _mm256_set1_epi8((char)(2 << b)), 1);
     return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(x, t), _mm512_set1_epi8(one));
 }
 
@@ -166,8 +189,8 @@ INLINE void unpack_q2_k(struct super *u, const uint8_t *p)
     const __m512i M = _mm512_cvtepu8_epi32(_mm_and_si128(_mm_srli_epi16(s, 4), low));
 
     u->d = _mm512_mul_ps(half_all(p + 80), _mm512_cvtepi32_ps(S));
-    u->m = _mm512_mul_ps(_mm512_sub_ps(_mm512_setzero_ps(), half_all(p + 82)),
-                         _mm512_cvtepi32_ps(M));
+    u->m =
+        _mm512_mul_ps(_mm512_sub_ps(_mm512_setzero_ps(), half_all(p + 82)), _mm512_cvtepi32_ps(M));
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
         u->q[i] = crumbs(p + 16 + i / 2 * 32, i % 2 * 4);
@@ -177,10 +200,9 @@ INLINE void unpack_q3_k(struct super *u, const uint8_t *p)
 {
     const uint32_t a = get32(p + 96), b = get32(p + 100), c = get32(p + 104);
     const uint32_t k1 = 0x03030303, k2 = 0x0f0f0f0f;
-    const __m128i s = _mm_setr_epi32((int)((a & k2) | (c & k1) << 4),
-                                     (int)((b & k2) | (c >> 2 & k1) << 4),
-                                     (int)((a >> 4 & k2) | (c >> 4 & k1) << 4),
-                                     (int)((b >> 4 & k2) | (c >> 6 & k1) << 4));
+    const __m128i s = _mm_setr_epi32(
+        (int)((a & k2) | (c & k1) << 4), (int)((b & k2) | (c >> 2 & k1) << 4),
+        (int)((a >> 4 & k2) | (c >> 4 & k1) << 4), (int)((b >> 4 & k2) | (c >> 6 & k1) << 4));
     const __m512i S = _mm512_cvtepi8_epi32(_mm_sub_epi8(s, _mm_set1_epi8(32)));
 
     u->d = _mm512_mul_ps(half_all(p + 108), _mm512_cvtepi32_ps(S));
@@ -222,10 +244,10 @@ INLINE void unpack_q6_k(struct super *u, const uint8_t *p)
         const __m512i high = _mm512_srli_epi16(low, 4);
         const __m512i nib = _mm512_set1_epi8(15);
         const uint8_t *qh = p + 128 + 32 * h;
-        u->q[2 * h] = _mm512_or_si512(_mm512_and_si512(low, nib),
-                                      _mm512_slli_epi16(crumbs(qh, 0), 4));
-        u->q[2 * h + 1] = _mm512_or_si512(_mm512_and_si512(high, nib),
-                                          _mm512_slli_epi16(crumbs(qh, 4), 4));
+        u->q[2 * h] =
+            _mm512_or_si512(_mm512_and_si512(low, nib), _mm512_slli_epi16(crumbs(qh, 0), 4));
+        u->q[2 * h + 1] =
+            _mm512_or_si512(_mm512_and_si512(high, nib), _mm512_slli_epi16(crumbs(qh, 4), 4));
     }
 }
 
@@ -233,10 +255,17 @@ INLINE void unpack_super(struct super *u, const uint8_t *p, enum mm_dtype t)
 {
     u->m = _mm512_setzero_ps();
     switch (t) {
-    case MM_Q2_K: unpack_q2_k(u, p); return;
-    case MM_Q3_K: unpack_q3_k(u, p); return;
-    case MM_Q6_K: unpack_q6_k(u, p); return;
-    default: break;
+    case MM_Q2_K:
+        unpack_q2_k(u, p);
+        return;
+    case MM_Q3_K:
+        unpack_q3_k(u, p);
+        return;
+    case MM_Q6_K:
+        unpack_q6_k(u, p);
+        return;
+    default:
+        break;
     }
     scales_k(u, p);
 #pragma GCC unroll 4
@@ -265,8 +294,8 @@ INLINE __m512 dot64(__m512i q, __m512i x, int zero)
 {
     __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, x);
     if (zero)
-        s = _mm512_sub_epi32(s, _mm512_dpbusd_epi32(_mm512_setzero_si512(),
-                                                    _mm512_set1_epi8((char)zero), x));
+        s = _mm512_sub_epi32(
+            s, _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)zero), x));
     return _mm512_cvtepi32_ps(s);
 }
 
@@ -329,8 +358,8 @@ INLINE float dot_q8_super(const uint8_t *w, const struct mm_q8_row *x, size_t n,
 /* 16 codes to weights; d and m broadcast. */
 INLINE __m512 weights16(__m128i q, __m512 d, __m512 m, enum mm_dtype t)
 {
-    const __m512 f = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepu8_epi32(q),
-                                                         _mm512_set1_epi32(zero_point(t))));
+    const __m512 f = _mm512_cvtepi32_ps(
+        _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), _mm512_set1_epi32(zero_point(t))));
     return has_min(t) ? _mm512_fmadd_ps(d, f, m) : _mm512_mul_ps(d, f);
 }
 
@@ -579,22 +608,22 @@ static void quant_q8(const struct mm_q8_row *y, const float *x, size_t n)
 }
 
 /* One set of entries per block type; form is pairs or super. */
-#define ENTRIES(type, T, form)                                                     \
-    static void widen_##type(float *y, const void *w, size_t n)                    \
-    {                                                                              \
-        widen_##form(y, w, n, T);                                                  \
-    }                                                                              \
-    static float dot_##type(const void *w, const float *x, size_t n)               \
-    {                                                                              \
-        return dot_##form(w, x, n, T);                                             \
-    }                                                                              \
-    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n) \
-    {                                                                              \
-        return dot_q8_##form(w, x, n, T);                                          \
-    }                                                                              \
-    static void codes_##type(int8_t *q, float *d, float *m, const void *w, size_t n) \
-    {                                                                              \
-        codes_##form(q, d, m, w, n, T);                                            \
+#define ENTRIES(type, T, form)                                                                     \
+    static void widen_##type(float *y, const void *w, size_t n)                                    \
+    {                                                                                              \
+        widen_##form(y, w, n, T);                                                                  \
+    }                                                                                              \
+    static float dot_##type(const void *w, const float *x, size_t n)                               \
+    {                                                                                              \
+        return dot_##form(w, x, n, T);                                                             \
+    }                                                                                              \
+    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n)                 \
+    {                                                                                              \
+        return dot_q8_##form(w, x, n, T);                                                          \
+    }                                                                                              \
+    static void codes_##type(int8_t *q, float *d, float *m, const void *w, size_t n)               \
+    {                                                                                              \
+        codes_##form(q, d, m, w, n, T);                                                            \
     }
 ENTRIES(q4_0, MM_Q4_0, pairs)
 ENTRIES(q4_1, MM_Q4_1, pairs)
@@ -607,12 +636,12 @@ ENTRIES(q4_k, MM_Q4_K, super)
 ENTRIES(q5_k, MM_Q5_K, super)
 ENTRIES(q6_k, MM_Q6_K, super)
 
-#define SET(k, type, T)                 \
-    do {                                \
-        (k)->widen[T] = widen_##type;   \
-        (k)->dot_w[T] = dot_##type;     \
-        (k)->dot_q8[T] = dot_q8_##type; \
-        (k)->codes[T] = codes_##type;   \
+#define SET(k, type, T)                                                                            \
+    do {                                                                                           \
+        (k)->widen[T] = widen_##type;                                                              \
+        (k)->dot_w[T] = dot_##type;                                                                \
+        (k)->dot_q8[T] = dot_q8_##type;                                                            \
+        (k)->codes[T] = codes_##type;                                                              \
     } while (0)
 
 void mm_qrow_init_avx512(struct mm_kern *k)

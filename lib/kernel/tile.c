@@ -72,14 +72,14 @@ static void mul_q8(float *c, size_t ldc, const struct mm_q8_rows *a, const struc
         }
 }
 
-static void mul_q8_32(float *c, size_t ldc, const struct mm_q8_rows *a,
-                      const struct mm_q8_panel *b, size_t k, int mr)
+static void mul_q8_32(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
+                      size_t k, int mr)
 {
     mul_q8(c, ldc, a, b, k, mr, 32);
 }
 
-static void mul_q8_16(float *c, size_t ldc, const struct mm_q8_rows *a,
-                      const struct mm_q8_panel *b, size_t k, int mr)
+static void mul_q8_16(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
+                      size_t k, int mr)
 {
     mul_q8(c, ldc, a, b, k, mr, 16);
 }

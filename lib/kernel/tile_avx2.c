@@ -108,12 +108,24 @@ static void mul_rows(float *c, size_t ldc, const float *a, const float *b, size_
 {
     for (int v = 0; v < MM_NR; v += 16)
         switch (rows) {
-        case 1: mul_quarter(c + v, ldc, a, b + v, k, mr, 1); break;
-        case 2: mul_quarter(c + v, ldc, a, b + v, k, mr, 2); break;
-        case 3: mul_quarter(c + v, ldc, a, b + v, k, mr, 3); break;
-        case 4: mul_quarter(c + v, ldc, a, b + v, k, mr, 4); break;
-        case 5: mul_quarter(c + v, ldc, a, b + v, k, mr, 5); break;
-        default: mul_quarter(c + v, ldc, a, b + v, k, mr, 6); break;
+        case 1:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 1);
+            break;
+        case 2:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 2);
+            break;
+        case 3:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 3);
+            break;
+        case 4:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 4);
+            break;
+        case 5:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 5);
+            break;
+        default:
+            mul_quarter(c + v, ldc, a, b + v, k, mr, 6);
+            break;
         }
 }
 

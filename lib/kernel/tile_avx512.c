@@ -101,8 +101,7 @@ static void comp(int32_t *c, const int8_t *q, size_t k, size_t sub)
     }
 }
 
-INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                       const int mr)
+INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, size_t k, const int mr)
 {
     __m512 s[MM_MR][VNR];
 
@@ -128,18 +127,42 @@ INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, siz
 static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
 {
     switch (mr) {
-    case 1: mul_f32_mr(c, ldc, a, b, k, 1); break;
-    case 2: mul_f32_mr(c, ldc, a, b, k, 2); break;
-    case 3: mul_f32_mr(c, ldc, a, b, k, 3); break;
-    case 4: mul_f32_mr(c, ldc, a, b, k, 4); break;
-    case 5: mul_f32_mr(c, ldc, a, b, k, 5); break;
-    case 6: mul_f32_mr(c, ldc, a, b, k, 6); break;
-    case 7: mul_f32_mr(c, ldc, a, b, k, 7); break;
-    case 8: mul_f32_mr(c, ldc, a, b, k, 8); break;
-    case 9: mul_f32_mr(c, ldc, a, b, k, 9); break;
-    case 10: mul_f32_mr(c, ldc, a, b, k, 10); break;
-    case 11: mul_f32_mr(c, ldc, a, b, k, 11); break;
-    default: mul_f32_mr(c, ldc, a, b, k, 12); break;
+    case 1:
+        mul_f32_mr(c, ldc, a, b, k, 1);
+        break;
+    case 2:
+        mul_f32_mr(c, ldc, a, b, k, 2);
+        break;
+    case 3:
+        mul_f32_mr(c, ldc, a, b, k, 3);
+        break;
+    case 4:
+        mul_f32_mr(c, ldc, a, b, k, 4);
+        break;
+    case 5:
+        mul_f32_mr(c, ldc, a, b, k, 5);
+        break;
+    case 6:
+        mul_f32_mr(c, ldc, a, b, k, 6);
+        break;
+    case 7:
+        mul_f32_mr(c, ldc, a, b, k, 7);
+        break;
+    case 8:
+        mul_f32_mr(c, ldc, a, b, k, 8);
+        break;
+    case 9:
+        mul_f32_mr(c, ldc, a, b, k, 9);
+        break;
+    case 10:
+        mul_f32_mr(c, ldc, a, b, k, 10);
+        break;
+    case 11:
+        mul_f32_mr(c, ldc, a, b, k, 11);
+        break;
+    default:
+        mul_f32_mr(c, ldc, a, b, k, 12);
+        break;
     }
 }
 
@@ -152,9 +175,8 @@ INLINE __m512i word(const uint8_t *p)
 
 /* The signed codes are the second operand of vpdpbusd, so A is unsigned: the
  * 128 too much is undone by starting from comp. */
-INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a,
-                      const struct mm_q8_panel *b, size_t k, const int mr, const size_t sub,
-                      const int min)
+INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
+                      size_t k, const int mr, const size_t sub, const int min)
 {
     const uint8_t *aq = a->q;
     const int8_t *bq = b->q;
@@ -201,18 +223,30 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a,
     }
 }
 
-#define MUL_Q8(name, sub, min)                                                              \
-    static void name(float *c, size_t ldc, const struct mm_q8_rows *a,                      \
-                     const struct mm_q8_panel *b, size_t k, int mr)                         \
-    {                                                                                       \
-        switch (mr) {                                                                       \
-        case 1: mul_q8_mr(c, ldc, a, b, k, 1, sub, min); break;                             \
-        case 2: mul_q8_mr(c, ldc, a, b, k, 2, sub, min); break;                             \
-        case 3: mul_q8_mr(c, ldc, a, b, k, 3, sub, min); break;                             \
-        case 4: mul_q8_mr(c, ldc, a, b, k, 4, sub, min); break;                             \
-        case 5: mul_q8_mr(c, ldc, a, b, k, 5, sub, min); break;                             \
-        default: mul_q8_mr(c, ldc, a, b, k, 6, sub, min); break;                            \
-        }                                                                                   \
+#define MUL_Q8(name, sub, min)                                                                     \
+    static void name(float *c, size_t ldc, const struct mm_q8_rows *a,                             \
+                     const struct mm_q8_panel *b, size_t k, int mr)                                \
+    {                                                                                              \
+        switch (mr) {                                                                              \
+        case 1:                                                                                    \
+            mul_q8_mr(c, ldc, a, b, k, 1, sub, min);                                               \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            mul_q8_mr(c, ldc, a, b, k, 2, sub, min);                                               \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            mul_q8_mr(c, ldc, a, b, k, 3, sub, min);                                               \
+            break;                                                                                 \
+        case 4:                                                                                    \
+            mul_q8_mr(c, ldc, a, b, k, 4, sub, min);                                               \
+            break;                                                                                 \
+        case 5:                                                                                    \
+            mul_q8_mr(c, ldc, a, b, k, 5, sub, min);                                               \
+            break;                                                                                 \
+        default:                                                                                   \
+            mul_q8_mr(c, ldc, a, b, k, 6, sub, min);                                               \
+            break;                                                                                 \
+        }                                                                                          \
     }
 MUL_Q8(mul_q8_32, 32, 0)
 MUL_Q8(mul_q8_32m, 32, 1)

@@ -95,8 +95,7 @@ static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t 
 }
 
 /* Ba 2016, eq. 3, 4 */
-static void layernorm(float *y, const float *x, const float *w, const float *b, float eps,
-                      size_t n)
+static void layernorm(float *y, const float *x, const float *w, const float *b, float eps, size_t n)
 {
     double s = 0, v = 0;
     for (size_t i = 0; i < n; i++)

@@ -14,18 +14,54 @@ INLINE __m256i first(size_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-INLINE vec v_set(float f) { return _mm256_set1_ps(f); }
-INLINE vec v_load(const float *p) { return _mm256_loadu_ps(p); }
-INLINE vec v_loadn(const float *p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
-INLINE void v_store(float *p, vec v) { _mm256_storeu_ps(p, v); }
-INLINE void v_storen(float *p, vec v, size_t n) { _mm256_maskstore_ps(p, first(n), v); }
-INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
-INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
-INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
-INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
-INLINE vec v_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+INLINE vec v_set(float f)
+{
+    return _mm256_set1_ps(f);
+}
+INLINE vec v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+INLINE vec v_loadn(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, first(n));
+}
+INLINE void v_store(float *p, vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
+INLINE void v_storen(float *p, vec v, size_t n)
+{
+    _mm256_maskstore_ps(p, first(n), v);
+}
+INLINE vec v_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+INLINE vec v_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+INLINE vec v_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+INLINE vec v_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+INLINE vec v_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vec v_max(vec a, vec b)
+{
+    return _mm256_max_ps(a, b);
+}
+INLINE vec v_min(vec a, vec b)
+{
+    return _mm256_min_ps(a, b);
+}
 
 INLINE float v_sum(vec v)
 {
@@ -60,7 +96,8 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((void *)(y + i), _mm256_cvtps_ph(v_load(x + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((void *)(y + i),
+                         _mm256_cvtps_ph(v_load(x + i), _MM_FROUND_TO_NEAREST_INT));
     if (i < n) {
         uint16_t t[8];
         _mm_storeu_si128((void *)t,
@@ -77,8 +114,7 @@ INLINE __m128i bf16(vec v)
     const __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
     const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
     const vec nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
-    const __m256i h = _mm256_srli_epi32(
-        _mm256_blendv_epi8(r, quiet, _mm256_castps_si256(nan)), 16);
+    const __m256i h = _mm256_srli_epi32(_mm256_blendv_epi8(r, quiet, _mm256_castps_si256(nan)), 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 

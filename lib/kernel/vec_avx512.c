@@ -12,22 +12,70 @@ INLINE __mmask16 first(size_t n)
 {
     return (__mmask16)((1u << n) - 1);
 }
-INLINE vec v_set(float f) { return _mm512_set1_ps(f); }
-INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
-INLINE vec v_loadn(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
-INLINE void v_store(float *p, vec v) { _mm512_storeu_ps(p, v); }
-INLINE void v_storen(float *p, vec v, size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
-INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
-INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
-INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
-INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
-INLINE float v_sum(vec v) { return _mm512_reduce_add_ps(v); }
-INLINE float v_top(vec v) { return _mm512_reduce_max_ps(v); }
-INLINE vec v_round(vec v) { return _mm512_roundscale_ps(v, 0x08); }
-INLINE vec v_pow2(vec p, vec n) { return _mm512_scalef_ps(p, n); }
+INLINE vec v_set(float f)
+{
+    return _mm512_set1_ps(f);
+}
+INLINE vec v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+INLINE vec v_loadn(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(first(n), p);
+}
+INLINE void v_store(float *p, vec v)
+{
+    _mm512_storeu_ps(p, v);
+}
+INLINE void v_storen(float *p, vec v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, first(n), v);
+}
+INLINE vec v_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+INLINE vec v_sub(vec a, vec b)
+{
+    return _mm512_sub_ps(a, b);
+}
+INLINE vec v_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE vec v_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+INLINE vec v_fma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE vec v_max(vec a, vec b)
+{
+    return _mm512_max_ps(a, b);
+}
+INLINE vec v_min(vec a, vec b)
+{
+    return _mm512_min_ps(a, b);
+}
+INLINE float v_sum(vec v)
+{
+    return _mm512_reduce_add_ps(v);
+}
+INLINE float v_top(vec v)
+{
+    return _mm512_reduce_max_ps(v);
+}
+INLINE vec v_round(vec v)
+{
+    return _mm512_roundscale_ps(v, 0x08);
+}
+INLINE vec v_pow2(vec p, vec n)
+{
+    return _mm512_scalef_ps(p, n);
+}
 
 static void to_f16(uint16_t *y, const float *x, size_t n)
 {
@@ -36,9 +84,8 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
         _mm256_storeu_si256((void *)(y + i),
                             _mm512_cvtps_ph(v_load(x + i), _MM_FROUND_TO_NEAREST_INT));
     if (i < n)
-        _mm256_mask_storeu_epi16(
-            y + i, first(n - i),
-            _mm512_cvtps_ph(v_loadn(x + i, n - i), _MM_FROUND_TO_NEAREST_INT));
+        _mm256_mask_storeu_epi16(y + i, first(n - i),
+                                 _mm512_cvtps_ph(v_loadn(x + i, n - i), _MM_FROUND_TO_NEAREST_INT));
 }
 
 /* Round to nearest even by adding half a unit, and the odd bit, to the integer. */

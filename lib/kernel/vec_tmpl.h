@@ -49,32 +49,32 @@ static inline __attribute__((always_inline)) vec v_swish(vec x, vec e)
     return v_div(x, v_add(v_set(1), v_exp(v_sub(v_set(0), e))));
 }
 
-#define ZIP(name, expr)                                             \
-    static void name(float *y, const float *pa, const float *pb, size_t n) \
-    {                                                               \
-        size_t i = 0;                                               \
-        for (; i + VW <= n; i += VW) {                              \
-            const vec a = v_load(pa + i), b = v_load(pb + i);       \
-            v_store(y + i, expr);                                   \
-        }                                                           \
-        if (i < n) {                                                \
-            const vec a = v_loadn(pa + i, n - i), b = v_loadn(pb + i, n - i); \
-            v_storen(y + i, expr, n - i);                           \
-        }                                                           \
+#define ZIP(name, expr)                                                                            \
+    static void name(float *y, const float *pa, const float *pb, size_t n)                         \
+    {                                                                                              \
+        size_t i = 0;                                                                              \
+        for (; i + VW <= n; i += VW) {                                                             \
+            const vec a = v_load(pa + i), b = v_load(pb + i);                                      \
+            v_store(y + i, expr);                                                                  \
+        }                                                                                          \
+        if (i < n) {                                                                               \
+            const vec a = v_loadn(pa + i, n - i), b = v_loadn(pb + i, n - i);                      \
+            v_storen(y + i, expr, n - i);                                                          \
+        }                                                                                          \
     }
 
-#define MAP(name, expr)                                             \
-    static void name(float *y, const float *px, size_t n)           \
-    {                                                               \
-        size_t i = 0;                                               \
-        for (; i + VW <= n; i += VW) {                              \
-            const vec x = v_load(px + i);                           \
-            v_store(y + i, expr);                                   \
-        }                                                           \
-        if (i < n) {                                                \
-            const vec x = v_loadn(px + i, n - i);                   \
-            v_storen(y + i, expr, n - i);                           \
-        }                                                           \
+#define MAP(name, expr)                                                                            \
+    static void name(float *y, const float *px, size_t n)                                          \
+    {                                                                                              \
+        size_t i = 0;                                                                              \
+        for (; i + VW <= n; i += VW) {                                                             \
+            const vec x = v_load(px + i);                                                          \
+            v_store(y + i, expr);                                                                  \
+        }                                                                                          \
+        if (i < n) {                                                                               \
+            const vec x = v_loadn(px + i, n - i);                                                  \
+            v_storen(y + i, expr, n - i);                                                          \
+        }                                                                                          \
     }
 
 static inline __attribute__((always_inline)) vec gelu_tanh1(vec x)
@@ -206,8 +206,7 @@ static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t 
     norm(y, x, 0, r, w, NULL, n);
 }
 
-static void layernorm(float *y, const float *x, const float *w, const float *b, float eps,
-                      size_t n)
+static void layernorm(float *y, const float *x, const float *w, const float *b, float eps, size_t n)
 {
     vec s = v_set(0);
     size_t i = 0;

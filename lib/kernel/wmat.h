@@ -26,8 +26,8 @@ enum mm_wmat_pack {
 
 /* mm_wmat_new: wrap w [out, in] (ndim 2, any dtype that mm_tensor_to_f32
  * takes; rows of quantised types are whole blocks).  MM_ENOMEM. */
-MM_MUST_CHECK int mm_wmat_new(struct mm_wmat **m, const struct mm_tensor *w,
-                              enum mm_wmat_pack pack, struct mm_err *e);
+MM_MUST_CHECK int mm_wmat_new(struct mm_wmat **m, const struct mm_tensor *w, enum mm_wmat_pack pack,
+                              struct mm_err *e);
 void mm_wmat_free(struct mm_wmat *m); /* takes NULL */
 
 size_t mm_wmat_out(const struct mm_wmat *m);

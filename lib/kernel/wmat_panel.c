@@ -13,12 +13,12 @@
 #include "base/size.h"
 
 enum {
-    ROWS = 768,      /* rows of activations of a tile: a multiple of MM_MR and MM_MR8 */
-    K_F32 = 512,     /* k of a chunk: the panel is 64 KiB, */
-    K_INT8 = 2048,   /* so is this one */
+    ROWS = 768,    /* rows of activations of a tile: a multiple of MM_MR and MM_MR8 */
+    K_F32 = 512,   /* k of a chunk: a panel of 64 KiB */
+    K_INT8 = 1024, /* 32 KiB and its scales */
     SUBS = K_INT8 / 16,
-    COLS = 256,      /* columns of dx of a tile: a multiple of every block */
-    K_T = 128        /* rows of W of a chunk of the transposed product */
+    COLS = 256, /* columns of dx of a tile: a multiple of every block */
+    K_T = 128   /* rows of W of a chunk of the transposed product */
 };
 
 struct job {
@@ -40,7 +40,7 @@ struct job {
 struct work_f32 {
     float panel[K_F32 * MM_NR];
     float rows[MM_NR * K_F32];
-    float c[MM_MR * MM_NR];
+    float c[ROWS * MM_NR];
 };
 
 struct work_int8 {
@@ -49,7 +49,7 @@ struct work_int8 {
     int32_t comp[SUBS * MM_NR];
     int8_t rows[MM_NR * K_INT8];
     float rows_d[MM_NR * SUBS], rows_m[MM_NR * SUBS];
-    float c[MM_MR * MM_NR];
+    float c[ROWS * MM_NR];
 };
 
 struct work_t {
@@ -126,69 +126,63 @@ static void prepare_tile(void *arg, size_t tile, int thread)
             prepare_int8(j, r0 + r, min_size(MM_MR8, mr - r), scratch(j, thread));
 }
 
-/* Where a micro-kernel writes: y itself, or c for a panel cut by the edge. */
-struct dest {
-    float *y, *c;
-    size_t ld, nr;
+/* What a tile works on. */
+struct tile {
+    const struct mm_wmat *m;
+    const float *b; /* bias, or NULL */
+    float *y;       /* [rows][out] of the whole product */
+    size_t r0, rows;
+    size_t n0, nr; /* rows of W */
 };
 
-static float *dest_open(const struct dest *d, size_t mr)
+static void chunk_f32(const struct job *j, const struct tile *t, size_t k0, size_t kc,
+                      struct work_f32 *w)
 {
-    if (d->nr == MM_NR)
-        return d->y;
-    for (size_t r = 0; r < mr; r++)
-        memcpy(d->c + r * MM_NR, d->y + r * d->ld, d->nr * sizeof(float));
-    return d->c;
-}
+    const enum mm_dtype d = t->m->dtype;
+    const size_t off = k0 / mm_dtype_block(d) * mm_dtype_block_bytes(d);
 
-static void dest_close(const struct dest *d, size_t mr)
-{
-    if (d->nr < MM_NR)
-        for (size_t r = 0; r < mr; r++)
-            memcpy(d->y + r * d->ld, d->c + r * MM_NR, d->nr * sizeof(float));
-}
-
-static void chunk_f32(const struct job *j, const struct mm_wmat *m, struct dest d, size_t r0,
-                      size_t rows, size_t n0, size_t k0, size_t kc, struct work_f32 *w)
-{
-    const size_t off = k0 / mm_dtype_block(m->dtype) * mm_dtype_block_bytes(m->dtype);
-    float *const y = d.y;
-
-    for (size_t r = 0; r < d.nr; r++)
-        j->k->widen[m->dtype](w->rows + r * K_F32, m->data + (n0 + r) * m->stride + off, kc);
-    j->k->pack_b(w->panel, w->rows, K_F32, kc, (int)d.nr);
-    for (size_t r = 0; r < rows; r += MM_MR) {
-        const size_t mr = min_size(MM_MR, rows - r);
-        d.y = y + r * d.ld;
-        j->k->mul_f32(dest_open(&d, mr), d.nr == MM_NR ? d.ld : MM_NR,
-                      j->a + (r0 + r) * j->in + k0 * mr, w->panel, kc, (int)mr);
-        dest_close(&d, mr);
+    for (size_t r = 0; r < t->nr; r++)
+        j->k->widen[d](w->rows + r * K_F32, t->m->data + (t->n0 + r) * t->m->stride + off, kc);
+    j->k->pack_b(w->panel, w->rows, K_F32, kc, (int)t->nr);
+    for (size_t r = 0; r < t->rows; r += MM_MR) {
+        const size_t mr = min_size(MM_MR, t->rows - r);
+        j->k->mul_f32(w->c + r * MM_NR, MM_NR, j->a + (t->r0 + r) * j->in + k0 * mr, w->panel, kc,
+                      (int)mr);
     }
 }
 
-static void chunk_int8(const struct job *j, const struct mm_wmat *m, struct dest d, size_t r0,
-                       size_t rows, size_t n0, size_t k0, size_t kc, struct work_int8 *w)
+static void chunk_int8(const struct job *j, const struct tile *t, size_t k0, size_t kc,
+                       struct work_int8 *w)
 {
-    const struct mm_q8_kind kind = mm_q8_kind(m->dtype);
-    const size_t off = k0 / mm_dtype_block(m->dtype) * mm_dtype_block_bytes(m->dtype);
+    const enum mm_dtype d = t->m->dtype;
+    const struct mm_q8_kind kind = mm_q8_kind(d);
+    const size_t off = k0 / mm_dtype_block(d) * mm_dtype_block_bytes(d);
     const struct mm_q8_panel b = { w->panel, w->d, kind.min ? w->m : NULL, w->comp };
-    float *const y = d.y;
 
-    for (size_t r = 0; r < d.nr; r++)
-        j->k->codes[m->dtype](w->rows + r * K_INT8, w->rows_d + r * SUBS, w->rows_m + r * SUBS,
-                              m->data + (n0 + r) * m->stride + off, kc);
-    j->k->pack_b(w->panel, w->rows, K_INT8 / 4, kc / 4, (int)d.nr);
-    j->k->pack_b(w->d, w->rows_d, SUBS, kc / kind.sub, (int)d.nr);
+    for (size_t r = 0; r < t->nr; r++)
+        j->k->codes[d](w->rows + r * K_INT8, w->rows_d + r * SUBS, w->rows_m + r * SUBS,
+                       t->m->data + (t->n0 + r) * t->m->stride + off, kc);
+    j->k->pack_b(w->panel, w->rows, K_INT8 / 4, kc / 4, (int)t->nr);
+    j->k->pack_b(w->d, w->rows_d, SUBS, kc / kind.sub, (int)t->nr);
     if (kind.min)
-        j->k->pack_b(w->m, w->rows_m, SUBS, kc / kind.sub, (int)d.nr);
+        j->k->pack_b(w->m, w->rows_m, SUBS, kc / kind.sub, (int)t->nr);
     j->k->comp(w->comp, w->panel, kc, kind.sub);
-    for (size_t r = 0; r < rows; r += MM_MR8) {
-        const size_t mr = min_size(MM_MR8, rows - r);
-        const struct mm_q8_rows a = rows8(j, r0 + r, mr, k0);
-        d.y = y + r * d.ld;
-        j->k->mul_q8[kind.sub == 16][kind.min](dest_open(&d, mr), d.nr == MM_NR ? d.ld : MM_NR, &a,
-                                               &b, kc, (int)mr);
-        dest_close(&d, mr);
+    for (size_t r = 0; r < t->rows; r += MM_MR8) {
+        const size_t mr = min_size(MM_MR8, t->rows - r);
+        const struct mm_q8_rows a = rows8(j, t->r0 + r, mr, k0);
+        j->k->mul_q8[kind.sub == 16][kind.min](w->c + r * MM_NR, MM_NR, &a, &b, kc, (int)mr);
+    }
+}
+
+/* y = c + b, or c; c is [rows][MM_NR] */
+static void finish(const struct tile *t, const struct mm_kern *k, const float *c)
+{
+    for (size_t r = 0; r < t->rows; r++, c += MM_NR) {
+        float *y = t->y + (t->r0 + r) * t->m->out + t->n0;
+        if (t->b)
+            k->add(y, c, t->b + t->n0, t->nr);
+        else
+            memcpy(y, c, t->nr * sizeof(*y));
     }
 }
 
@@ -200,29 +194,29 @@ static size_t tiles_of(const struct job *j, const struct mm_wmat *m)
 static void panel_tile(void *arg, size_t tile, int thread)
 {
     const struct job *j = arg;
+    void *const w = scratch(j, thread);
     int i = 0;
 
     for (; tile >= tiles_of(j, j->m[i]); i++)
         tile -= tiles_of(j, j->m[i]);
-    const struct mm_wmat *m = j->m[i];
-    const float *b = j->b ? j->b[i] : NULL;
-    const size_t n0 = tile % div_up(m->out, MM_NR) * MM_NR;
-    const size_t r0 = tile / div_up(m->out, MM_NR) * ROWS;
-    const size_t rows = min_size(ROWS, j->rows - r0);
-    void *const w = scratch(j, thread);
-    const bool int8 = uses_int8(j, m);
-    const struct dest d = { j->y[i] + r0 * m->out + n0,
-                            int8 ? ((struct work_int8 *)w)->c : ((struct work_f32 *)w)->c, m->out,
-                            min_size(MM_NR, m->out - n0) };
+    const size_t across = div_up(j->m[i]->out, MM_NR);
+    struct tile t = { .m = j->m[i],
+                      .b = j->b ? j->b[i] : NULL,
+                      .y = j->y[i],
+                      .r0 = tile / across * ROWS,
+                      .n0 = tile % across * MM_NR };
+    t.rows = min_size(ROWS, j->rows - t.r0);
+    t.nr = min_size(MM_NR, t.m->out - t.n0);
+    const bool int8 = uses_int8(j, t.m);
+    float *const c = int8 ? ((struct work_int8 *)w)->c : ((struct work_f32 *)w)->c;
 
-    for (size_t r = 0; r < rows; r++)
-        for (size_t o = 0; o < d.nr; o++)
-            d.y[r * d.ld + o] = b ? b[n0 + o] : 0;
+    memset(c, 0, t.rows * MM_NR * sizeof(*c));
     for (size_t k0 = 0; k0 < j->in; k0 += int8 ? K_INT8 : K_F32)
         if (int8)
-            chunk_int8(j, m, d, r0, rows, n0, k0, min_size(K_INT8, j->in - k0), w);
+            chunk_int8(j, &t, k0, min_size(K_INT8, j->in - k0), w);
         else
-            chunk_f32(j, m, d, r0, rows, n0, k0, min_size(K_F32, j->in - k0), w);
+            chunk_f32(j, &t, k0, min_size(K_F32, j->in - k0), w);
+    finish(&t, j->k, c);
 }
 
 /* Room for count things of size bytes, in whole cache lines, at the end of *total. */
@@ -266,8 +260,16 @@ static char *allocate(struct job *j, struct mm_pool *p)
 int mm_wmat_panel(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
                   const float *const *b, int n, bool int8, struct mm_pool *p)
 {
-    struct job j = { .k = mm_kern(), .y = y, .x = x, .rows = rows, .in = m[0]->in, .m = m, .b = b,
-                     .n = n, .int8 = int8, .nb = div_up(m[0]->in, MM_QBLOCK) };
+    struct job j = { .k = mm_kern(),
+                     .y = y,
+                     .x = x,
+                     .rows = rows,
+                     .in = m[0]->in,
+                     .m = m,
+                     .b = b,
+                     .n = n,
+                     .int8 = int8,
+                     .nb = div_up(m[0]->in, MM_QBLOCK) };
     size_t tiles = 0;
 
     for (int i = 0; i < n; i++) {
@@ -315,6 +317,28 @@ static void panels_t(const struct job_t *j, size_t c0, size_t cols, size_t o0, s
         for (size_t c = 0; c < COLS / MM_NR; c++)
             memcpy(w->panel[c] + o * MM_NR, w->row + c * MM_NR, MM_NR * sizeof(float));
     }
+}
+
+/* Where the transposed product writes: y itself, or c for a panel cut by the edge. */
+struct dest {
+    float *y, *c;
+    size_t ld, nr;
+};
+
+static float *dest_open(const struct dest *d, size_t mr)
+{
+    if (d->nr == MM_NR)
+        return d->y;
+    for (size_t r = 0; r < mr; r++)
+        memcpy(d->c + r * MM_NR, d->y + r * d->ld, d->nr * sizeof(float));
+    return d->c;
+}
+
+static void dest_close(const struct dest *d, size_t mr)
+{
+    if (d->nr < MM_NR)
+        for (size_t r = 0; r < mr; r++)
+            memcpy(d->y + r * d->ld, d->c + r * MM_NR, d->nr * sizeof(float));
 }
 
 static void mul_t_tile(void *arg, size_t tile, int thread)

@@ -70,7 +70,7 @@ static inline void kt_free(struct kt_buf *b)
 /* Normal deviates; one in eight from the odd values if odd. */
 static inline void kt_fill(float *x, size_t n, struct mm_rng *r, bool odd)
 {
-    static const float odds[] = { 0.0F,    -0.0F,    1e-40F,  -1e-42F, FLT_MIN, FLT_MAX, -FLT_MAX,
+    static const float odds[] = { 0.0F,     -0.0F,     1e-40F, -1e-42F, FLT_MIN, FLT_MAX, -FLT_MAX,
                                   INFINITY, -INFINITY, NAN,    88.7F,   -104.0F, 1e-31F,  3e38F };
     const size_t count = sizeof(odds) / sizeof(*odds);
 
@@ -97,11 +97,11 @@ static inline bool kt_close(float got, double want, double tol)
     return fabs((double)got - want) <= tol;
 }
 
-#define KT_CHECK(cond, ...)       \
-    do {                          \
-        if (!(cond)) {            \
-            fail_msg(__VA_ARGS__); \
-        }                         \
+#define KT_CHECK(cond, ...)                                                                        \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fail_msg(__VA_ARGS__);                                                                 \
+        }                                                                                          \
     } while (0)
 
 /* Run the tests once for each table as this process's own (mm_kern). */

@@ -236,7 +236,8 @@ static void check_grad(struct mm_attn a, bool alibi, struct mm_pool *pool, struc
         dir[i] = calloc(n[i] + 1, sizeof(double));
     }
     assert_int_equal(mm_attention_grad(g[0], g[1], g[2], dO, d.q, d.k, d.v, o, lse, &a, pool), 0);
-    assert_int_equal(mm_attention_grad(g1[0], g1[1], g1[2], dO, d.q, d.k, d.v, o, lse, &a, NULL), 0);
+    assert_int_equal(mm_attention_grad(g1[0], g1[1], g1[2], dO, d.q, d.k, d.v, o, lse, &a, NULL),
+                     0);
     for (int i = 0; i < 3; i++) { /* along one input at a time */
         double got = 0, abs = 0;
         assert_memory_equal(g[i], g1[i], n[i] * 4);
@@ -246,8 +247,8 @@ static void check_grad(struct mm_attn a, bool alibi, struct mm_pool *pool, struc
             abs += fabs((double)g[i][j] * dir[i][j]);
         }
         const double h = 1e-4;
-        const double want = (directional(&a, x, dir, n, dO, h) - directional(&a, x, dir, n, dO, -h)) /
-                            (2 * h);
+        const double want =
+            (directional(&a, x, dir, n, dO, h) - directional(&a, x, dir, n, dO, -h)) / (2 * h);
         KT_CHECK(fabs(got - want) <= 1e-5 * abs + 1e-6, "input %d, nq %zu nk %zu: %g, want %g", i,
                  a.nq, a.nk, got, want);
         memset(dir[i], 0, n[i] * sizeof(double));

@@ -15,7 +15,8 @@ static void check(enum mm_trans ta, enum mm_trans tb, struct shape s, float alph
 {
     const size_t lda = (ta ? s.M : s.K) + 2, ldb = (tb ? s.K : s.N) + 1, ldc = s.N + 3;
     const size_t na = (ta ? s.K : s.M) * lda, nb = (tb ? s.N : s.K) * ldb, nc = s.M * ldc;
-    float *a = malloc(na * 4 + 4), *b = malloc(nb * 4 + 4), *c = malloc(nc * 4), *c0 = malloc(nc * 4);
+    float *a = malloc(na * 4 + 4), *b = malloc(nb * 4 + 4), *c = malloc(nc * 4),
+          *c0 = malloc(nc * 4);
     float *c1 = malloc(nc * 4);
 
     kt_fill(a, na, r, false);
@@ -55,9 +56,9 @@ static void check(enum mm_trans ta, enum mm_trans tb, struct shape s, float alph
 
 static void test_gemm(void **state)
 {
-    static const struct shape shapes[] = { { 1, 1, 1 },   { 1, 300, 40 }, { 2, 33, 7 },
+    static const struct shape shapes[] = { { 1, 1, 1 },    { 1, 300, 40 }, { 2, 33, 7 },
                                            { 12, 32, 16 }, { 13, 31, 5 },  { 5, 100, 600 },
-                                           { 200, 3, 9 }, { 3, 4, 0 },    { 50, 70, 33 } };
+                                           { 200, 3, 9 },  { 3, 4, 0 },    { 50, 70, 33 } };
     static const struct {
         float alpha, beta;
     } scales[] = { { 1, 0 }, { 1, 1 }, { 0.5F, -2 } };

@@ -16,9 +16,9 @@ enum { TYPES = sizeof(types) / sizeof(*types), MOST = 9 };
 static void *random_row(struct kt_buf *b, enum mm_dtype t, size_t n, struct mm_rng *r, bool odd)
 {
     static const int halves[MM_NDTYPE][2] = {
-        [MM_Q4_0] = { 0, -1 },  [MM_Q4_1] = { 0, 2 },    [MM_Q5_0] = { 0, -1 },
-        [MM_Q5_1] = { 0, 2 },   [MM_Q8_0] = { 0, -1 },   [MM_Q2_K] = { 80, 82 },
-        [MM_Q3_K] = { 108, -1 }, [MM_Q4_K] = { 0, 2 },   [MM_Q5_K] = { 0, 2 },
+        [MM_Q4_0] = { 0, -1 },   [MM_Q4_1] = { 0, 2 },  [MM_Q5_0] = { 0, -1 },
+        [MM_Q5_1] = { 0, 2 },    [MM_Q8_0] = { 0, -1 }, [MM_Q2_K] = { 80, 82 },
+        [MM_Q3_K] = { 108, -1 }, [MM_Q4_K] = { 0, 2 },  [MM_Q5_K] = { 0, 2 },
         [MM_Q6_K] = { 208, -1 },
     };
     size_t bytes;
@@ -162,8 +162,8 @@ static void free_row(struct kt_buf b[4])
 }
 
 /* The product in double of the same codes: what is left is the order of sums. */
-static void check_dot_q8(const struct mm_kern *k, const struct mm_kern *c, enum mm_dtype t, size_t n,
-                         struct mm_rng *r)
+static void check_dot_q8(const struct mm_kern *k, const struct mm_kern *c, enum mm_dtype t,
+                         size_t n, struct mm_rng *r)
 {
     const struct mm_q8_kind kind = mm_q8_kind(t);
     struct kt_buf bw, bx, bq[4];
@@ -182,8 +182,8 @@ static void check_dot_q8(const struct mm_kern *k, const struct mm_kern *c, enum 
         for (size_t j = i; j < i + kind.sub; j++)
             p += q[j] * row.q[j];
         p *= (double)d[s] * (double)row.d[i / 32];
-        const double o = kind.min ? (double)m[s] * (double)(kind.sub == 32 ? row.s32[s] : row.s16[s])
-                                  : 0;
+        const double o =
+            kind.min ? (double)m[s] * (double)(kind.sub == 32 ? row.s32[s] : row.s16[s]) : 0;
         sum += p + o;
         abs += fabs(p) + fabs(o);
         for (size_t j = i; j < i + kind.sub; j++) /* lanes are summed apart */
@@ -240,7 +240,8 @@ static void test_worst(void **state)
                 const uint16_t one = mm_f32_to_f16(1);
                 static const int at[] = { [MM_Q2_K] = 80, [MM_Q3_K] = 108, [MM_Q6_K] = 208 };
                 const int o = types[i] == MM_Q2_K || types[i] == MM_Q3_K || types[i] == MM_Q6_K
-                                  ? at[types[i]] : 0;
+                                  ? at[types[i]]
+                                  : 0;
                 memcpy(w + o, &one, 2);
                 if (mm_q8_kind(types[i]).min)
                     memcpy(w + o + 2, &one, 2);

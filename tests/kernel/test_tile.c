@@ -125,9 +125,10 @@ static void int8_new(struct int8_case *s, size_t n, size_t m, size_t sub, bool m
     s->a = (struct mm_q8_rows){ kt_alloc(&s->b[0], n * m), kt_alloc(&s->b[1], n / 32 * m * 4),
                                 kt_alloc(&s->b[2], n / 32 * m * 4),
                                 kt_alloc(&s->b[3], n / 16 * m * 4) };
-    s->p = (struct mm_q8_panel){ kt_alloc(&s->b[4], n * MM_NR), kt_alloc(&s->b[5], subs * MM_NR * 4),
-                                 kt_alloc(&s->b[6], subs * MM_NR * 4),
-                                 kt_alloc(&s->b[7], subs * MM_NR * 4) };
+    s->p =
+        (struct mm_q8_panel){ kt_alloc(&s->b[4], n * MM_NR), kt_alloc(&s->b[5], subs * MM_NR * 4),
+                              kt_alloc(&s->b[6], subs * MM_NR * 4),
+                              kt_alloc(&s->b[7], subs * MM_NR * 4) };
     for (size_t i = 0; i < n * m; i++)
         s->a.q[i] = worst ? 255 : (uint8_t)(1 + mm_rng_below(r, 255));
     for (size_t i = 0; i < n * MM_NR; i++)
@@ -141,8 +142,8 @@ static void int8_new(struct int8_case *s, size_t n, size_t m, size_t sub, bool m
         s->p.m = NULL;
 }
 
-static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, size_t sub, bool min, bool worst,
-                         struct mm_rng *r)
+static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, size_t sub, bool min,
+                         bool worst, struct mm_rng *r)
 {
     const size_t m = (size_t)mr, ld = MM_NR + 3, len = (m - 1) * ld + MM_NR;
     struct int8_case s;
@@ -164,14 +165,14 @@ static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, size_t sub, 
                 p += (s.a.q[(e / 4 * m + row) * 4 + e % 4] - 128) *
                      s.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
             p *= (double)s.a.d[j / 32 * m + row] * (double)s.p.d[j / sub * MM_NR + col];
-            const double o = min ? (double)as[j / sub * m + row] *
-                                       (double)s.p.m[j / sub * MM_NR + col] : 0;
+            const double o =
+                min ? (double)as[j / sub * m + row] * (double)s.p.m[j / sub * MM_NR + col] : 0;
             sum += p + o;
             abs += fabs(p) + fabs(o);
         }
         KT_CHECK(kt_close(c[i], sum, (2 * (double)(n / sub) + 4) * eps * abs),
-                 "k %zu mr %d sub %zu: [%zu][%zu] = %g, want %g", n, mr, sub, row, col, (double)c[i],
-                 sum);
+                 "k %zu mr %d sub %zu: [%zu][%zu] = %g, want %g", n, mr, sub, row, col,
+                 (double)c[i], sum);
     }
     kt_free(&bc);
     for (int i = 0; i < 8; i++)

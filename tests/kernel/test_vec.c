@@ -10,7 +10,9 @@ static size_t length(int i)
     return i <= 70 ? (size_t)i : LONG;
 }
 
-#define FOR_LENGTHS(n) for (int li_ = 0; li_ <= 71; li_++) for (size_t n = length(li_), once_ = 1; once_; once_ = 0)
+#define FOR_LENGTHS(n)                                                                             \
+    for (int li_ = 0; li_ <= 71; li_++)                                                            \
+        for (size_t n = length(li_), once_ = 1; once_; once_ = 0)
 
 static double silu_ref(double x)
 {
@@ -56,7 +58,8 @@ static void check_map(mm_map_fn *f, double (*ref)(double), double (*tol)(double,
     struct mm_rng r;
     mm_rng_seed(&r, 1);
 
-    FOR_LENGTHS(n) {
+    FOR_LENGTHS(n)
+    {
         struct kt_buf bx, by;
         float *x = kt_alloc(&bx, n * 4), *y = kt_alloc(&by, n * 4);
         kt_fill(x, n, &r, false);
@@ -122,8 +125,9 @@ static void check_zips(const struct mm_kern *k, const float *a, const float *b, 
     k->silu_mul(y, a, b, n);
     for (size_t i = 0; i < n; i++) {
         const double want = silu_ref((double)a[i]) * (double)b[i];
-        assert_true(kt_close(y[i], want, swish_tol((double)a[i], want) + fabs((double)b[i]) * FLT_MIN) ||
-                    !(fabsf(a[i]) < 80) || !isfinite(b[i]));
+        assert_true(
+            kt_close(y[i], want, swish_tol((double)a[i], want) + fabs((double)b[i]) * FLT_MIN) ||
+            !(fabsf(a[i]) < 80) || !isfinite(b[i]));
     }
     kt_free(&by);
 }
@@ -158,7 +162,8 @@ static void test_zips(void **state)
         mm_kern_init(&k, kt_tables[t].cpu);
         mm_rng_seed(&r, 2);
         for (int odd = 0; odd < 2; odd++)
-            FOR_LENGTHS(n) {
+            FOR_LENGTHS(n)
+            {
                 struct kt_buf ba, bb;
                 float *a = kt_alloc(&ba, n * 4), *b = kt_alloc(&bb, n * 4);
                 kt_fill(a, n, &r, odd);
@@ -245,7 +250,8 @@ static void test_softmax_norms(void **state)
             continue;
         mm_kern_init(&k, kt_tables[t].cpu);
         mm_rng_seed(&r, 3);
-        FOR_LENGTHS(n) {
+        FOR_LENGTHS(n)
+        {
             check_exp_sum(&k, n, &r);
             if (n)
                 check_norms(&k, n, &r);
@@ -263,7 +269,8 @@ static void test_narrow(void **state)
             continue;
         mm_kern_init(&k, kt_tables[t].cpu);
         mm_rng_seed(&r, 4);
-        FOR_LENGTHS(n) {
+        FOR_LENGTHS(n)
+        {
             struct kt_buf bx, by;
             float *x = kt_alloc(&bx, n * 4);
             uint16_t *y = kt_alloc(&by, n * 2);

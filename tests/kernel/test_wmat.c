@@ -79,8 +79,8 @@ static void test_golden(void **state)
     json_t *stage;
 
     (void)state;
-    json_t *root = json_load_file(golden_path(path, sizeof(path), "weights/matmul/case.json"), 0,
-                                  NULL);
+    json_t *root =
+        json_load_file(golden_path(path, sizeof(path), "weights/matmul/case.json"), 0, NULL);
     assert_non_null(root);
     const json_t *stages = json_object_get(root, "stages");
     assert_int_equal(json_array_size(stages), mm_ckpt_count(want));
@@ -183,11 +183,12 @@ static void test_group(void **state)
     }
     for (size_t rows = 1; rows <= MOST; rows += 3)
         for (int a = 0; a < 2; a++) {
-            assert_int_equal(mm_wmat_mul_group(y, x, rows, m, b, 5, a ? MM_ARITH_FAST
-                                                                      : MM_ARITH_EXACT, p), 0);
+            assert_int_equal(
+                mm_wmat_mul_group(y, x, rows, m, b, 5, a ? MM_ARITH_FAST : MM_ARITH_EXACT, p), 0);
             for (size_t i = 0; i < 5; i++) {
-                assert_int_equal(mm_wmat_mul(one, x, rows, m[i], b[i], a ? MM_ARITH_FAST
-                                                                         : MM_ARITH_EXACT, p), 0);
+                assert_int_equal(
+                    mm_wmat_mul(one, x, rows, m[i], b[i], a ? MM_ARITH_FAST : MM_ARITH_EXACT, p),
+                    0);
                 assert_memory_equal(y[i], one, rows * (OUT - i) * 4);
             }
         }
@@ -290,7 +291,9 @@ static void test_other_types(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        const struct mm_tensor t = { i ? MM_I8 : MM_F64, 2, { 2, 3 }, i ? (void *)w8 : (void *)w64 };
+        const struct mm_tensor t = {
+            i ? MM_I8 : MM_F64, 2, { 2, 3 }, i ? (void *)w8 : (void *)w64
+        };
         struct mm_wmat *m;
         assert_int_equal(mm_wmat_new(&m, &t, MM_WMAT_BORROW, NULL), 0);
         assert_int_equal(mm_wmat_dtype(m), MM_F32);
@@ -304,9 +307,9 @@ static void test_other_types(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),      cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_group),       cmocka_unit_test(test_rows_apart),
-        cmocka_unit_test(test_mul_t),       cmocka_unit_test(test_other_types),
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_group),  cmocka_unit_test(test_rows_apart),
+        cmocka_unit_test(test_mul_t),  cmocka_unit_test(test_other_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
