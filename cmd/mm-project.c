@@ -285,6 +285,7 @@ static int run(struct projector *pr, char *const *paths, int n)
     if ((rc = mm_ctx_init(&pr->ctx, pr->pool, o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST, e)) < 0 ||
         (rc = mm_input_open(&pr->in, paths, n, o->max_record, e)) < 0)
         return rc;
+    mm_input_renumber(pr->in);
     if (pr->trace) {
         pr->ctx.trace = put_stage;
         pr->ctx.trace_arg = pr;

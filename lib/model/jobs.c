@@ -145,6 +145,8 @@ int mm_jobs_new(struct mm_jobs **out, const struct mm_jobs_spec *spec, struct mm
     }
     js->o = *spec;
     js->items.in = spec->in;
+    if (spec->in)
+        mm_input_renumber(spec->in);
     js->items.dim = mm_llama_config(spec->llm->m)->dim;
     js->items.vocab = mm_llama_config(spec->llm->m)->vocab;
     if (spec->state)

@@ -22,10 +22,17 @@ struct mm_input {
     size_t max_record;
     const char *name;
     struct mm_reader *reader;
+    bool renumber;
+    uint64_t sections;  /* of the files before this one */
+    uint64_t section;   /* of the last record, counted over all files */
+    int64_t offset;     /* added to the items of this section */
+    int64_t last;       /* highest item so far, -1: none */
 };
 
 static void close_file(struct mm_input *in)
 {
+    if (in->reader != NULL)
+        in->sections += mm_reader_section(in->reader);
     mm_reader_close(in->reader);
     in->reader = NULL;
     if (in->fd > 0)
@@ -62,6 +69,7 @@ int mm_input_open(struct mm_input **out, char *const *paths, int n, size_t max_r
     in->paths = paths;
     in->n = n;
     in->fd = -1;
+    in->last = -1;
     in->max_record = max_record;
     rc = open_next(in, e);
     if (rc < 0) {
@@ -80,11 +88,39 @@ void mm_input_close(struct mm_input *in)
     free(in);
 }
 
+void mm_input_renumber(struct mm_input *in)
+{
+    in->renumber = true;
+}
+
+/* Number the item of a record on from those of the sections before. */
+static int renumber(struct mm_input *in, struct mm_rec *rec, struct mm_err *e)
+{
+    const uint64_t section = in->sections + mm_reader_section(in->reader);
+    int64_t item = mm_rec_int(rec, "item", -1);
+
+    if (item < 0)
+        return 1;
+    if (section != in->section) {
+        in->section = section;
+        in->offset = item <= in->last ? in->last + 1 - item : 0;
+    }
+    if (__builtin_add_overflow(item, in->offset, &item))
+        return mm_err_set(e, MM_EDATA, "%s: item %" PRId64 " is too large", in->name, item);
+    if (item > in->last)
+        in->last = item;
+    if (in->offset && mm_rec_setf(rec, "item", "%" PRId64, item) < 0)
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    return 1;
+}
+
 int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct mm_err *e)
 {
     for (;;) {
         int rc = mm_reader_get(in->reader, rec, e);
 
+        if (rc > 0 && in->renumber)
+            return renumber(in, rec, e);
         if (rc != 0 || in->next >= in->n)
             return rc;
         close_file(in);

@@ -39,6 +39,11 @@ void mm_input_close(struct mm_input *in); /* takes NULL */
  * properly, or an error that names the file. */
 MM_MUST_CHECK int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct mm_err *e);
 
+/* mm_input_renumber: items of different sections and files are different items.  From
+ * now on a section whose items begin at or below one seen before is numbered on
+ * from there, so that `cat a.mmt b.mmt` is two items and not one. */
+void mm_input_renumber(struct mm_input *in);
+
 /* mm_input_name: the file that the last record came from ("standard input"). */
 const char *mm_input_name(const struct mm_input *in);
 

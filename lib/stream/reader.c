@@ -39,6 +39,7 @@ struct mm_reader {
     uint64_t payload_at;
     uint64_t in_section;      /* records since the last end */
     bool ended;               /* the last record was an end */
+    uint64_t sections;        /* that have ended */
     struct payload data;
     struct mm_arena *arena;
     struct mm_arena_mark mark;
@@ -103,6 +104,11 @@ void mm_reader_prefix(struct mm_reader *r, const void *p, size_t n)
 uint64_t mm_reader_offset(const struct mm_reader *r)
 {
     return r->taken;
+}
+
+uint64_t mm_reader_section(const struct mm_reader *r)
+{
+    return r->sections;
 }
 
 uint64_t mm_reader_payload(const struct mm_reader *r)
@@ -657,5 +663,6 @@ int mm_reader_get(struct mm_reader *r, struct mm_rec *rec, struct mm_err *e)
                               "there are %llu", r->what, (unsigned long long)r->start,
                               (unsigned long long)o.records, (unsigned long long)r->in_section);
         r->in_section = 0;
+        r->sections++;
     }
 }

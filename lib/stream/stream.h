@@ -79,6 +79,9 @@ MM_MUST_CHECK int mm_reader_get(struct mm_reader *r, struct mm_rec *rec, struct 
 uint64_t mm_reader_offset(const struct mm_reader *r);
 uint64_t mm_reader_payload(const struct mm_reader *r);
 
+/* mm_reader_section: sections that ended before the last record. */
+uint64_t mm_reader_section(const struct mm_reader *r);
+
 /* mm_writer_open: records go to fd; flush after each record unless fd is a
  * regular file.  compress: 0, or a zlib level 1..9 for payloads that shrink. */
 MM_MUST_CHECK int mm_writer_open(struct mm_writer **w, int fd, int compress, struct mm_err *e);

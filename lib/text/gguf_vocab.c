@@ -139,8 +139,8 @@ static int read_gguf(struct mm_tok *t, const struct mm_gguf *g, struct mm_err *e
     const bool llama = str_is(model, "llama");
     int rc;
 
-    if (!model.s)
-        return mm_err_set(e, MM_EMISSING, "no tokenizer inside (" KEY "model)");
+    if (!model.s || str_is(model, "none") || str_is(model, "no_vocab"))
+        return mm_err_set(e, MM_ENOENT, "no tokenizer inside (" KEY "model)");
     if (!llama && !str_is(model, "gpt2"))
         return mm_err_set(e, MM_EMISSING, KEY "model: '%.*s' is not supported",
                           (int)(model.n < 40 ? model.n : 40), model.s);

@@ -21,6 +21,13 @@ printf 'hello' >hello.txt
 mm-pack hello.txt >hello.mmt
 t "other records pass" 0 sh -c "mm-project -m '$M' hello.mmt | cmp - hello.mmt"
 
+mm-encode -m "$M" "$P/cup.png" >g.mmt
+t "items of two streams stay two" 0 sh -c "cat f.mmt g.mmt | mm-project -m '$M' | mm-ls --json | grep -c '\"item\": *[012]'"
+same "numbered on" out 3
+t "and are two answers" 0 sh -c "mm-project -m '$M' g.mmt >g1.mmt; cat g1.mmt g1.mmt |
+    mm-llm -m '$M' -n 2 -p '<image>' --json | wc -l"
+same "for mm-llm" out 2
+
 t "no model" 64 mm-project f.mmt
 t "bad merge" 64 mm-project -m "$M" --merge round f.mmt
 has "lists the words" err 'spatial_unpad'
