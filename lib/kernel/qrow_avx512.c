@@ -12,7 +12,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { AHEAD = 1024 }; /* bytes to prefetch ahead of a row that is read once */
+enum { AHEAD = 4096 }; /* bytes to prefetch ahead of a row that is read once */
 
 /* Two blocks of 32, the second may be missing (its scale is then 0). */
 struct pair {
@@ -98,11 +98,9 @@ INLINE int is_sub16(enum mm_dtype t)
 /* Nibbles of two blocks: low halves are elements 0..15, high ones 16..31. */
 INLINE __m512i nibbles(const uint8_t *a, const uint8_t *b)
 {
-    const __m256i ab =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)a)),
-                                _mm_loadu_si128((const void *)b), 1);
-    const __m512i aabb = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
-                                                  _mm512_castsi256_si512(ab));
+    const __m512i aaaa = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)a));
+    const __m512i aabb =
+        _mm512_mask_broadcast_i32x4(aaaa, 0xff00, _mm_loadu_si128((const void *)b));
     return _mm512_and_si512(_mm512_srlv_epi64(aabb, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)),
                             _mm512_set1_epi8(15));
 }
