@@ -43,21 +43,26 @@ struct work {
     float m[MM_ATTN_ROWS], l[MM_ATTN_ROWS];
 };
 
-static size_t work_floats(size_t dim, size_t pdim)
+/* Carves f into the arrays of *w; returns the number of floats.  f may be NULL. */
+static size_t work_init(struct work *w, float *f, size_t dim, size_t pdim)
 {
-    return MM_ATTN_ROWS * (dim + MM_ATTN_KEYS + pdim) + MM_ATTN_KEYS * (MM_MR + pdim) +
-           dim * MM_NR + MM_NR * pdim;
-}
+    const struct {
+        float **array;
+        size_t n;
+    } parts[] = {
+        { &w->values, MM_ATTN_KEYS * pdim },
+        { &w->panel, dim * MM_NR },
+        { &w->s, MM_ATTN_ROWS * MM_ATTN_KEYS },
+        { &w->o, MM_ATTN_ROWS * pdim },
+        { &w->wide, MM_NR * pdim },
+        { &w->pa, MM_ATTN_KEYS * MM_MR },
+        { &w->qa, MM_ATTN_ROWS * dim },
+    };
+    size_t used = 0;
 
-static void work_init(struct work *w, float *f, size_t dim, size_t pdim)
-{
-    w->values = f;
-    w->panel = w->values + MM_ATTN_KEYS * pdim;
-    w->s = w->panel + dim * MM_NR;
-    w->o = w->s + MM_ATTN_ROWS * MM_ATTN_KEYS;
-    w->wide = w->o + MM_ATTN_ROWS * pdim;
-    w->pa = w->wide + MM_NR * pdim;
-    w->qa = w->pa + MM_ATTN_KEYS * MM_MR;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); used += parts[i++].n)
+        *parts[i].array = f ? f + used : NULL;
+    return used;
 }
 
 struct mm_attn_span mm_attn_span(const struct mm_attn *a, size_t query)
@@ -294,6 +299,7 @@ int mm_attention(float *o, float *lse, const float *q, const void *k, const void
 {
     const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
     struct job j = { .k = mm_kern(), .o = o, .lse = lse, .q = q, .key = k, .value = v, .a = a };
+    struct work layout;
     size_t each, parts = 0, bytes;
 
     assert(a->kv == MM_F32 || a->kv == MM_F16);
@@ -301,7 +307,8 @@ int mm_attention(float *o, float *lse, const float *q, const void *k, const void
         return 0;
     j.tiles = mm_attn_div_up(a->nq * mm_attn_group(a), MM_ATTN_ROWS);
     j.chunks = j.tiles == 1 && a->nk > CHUNK ? mm_attn_div_up(a->nk, CHUNK) : 1;
-    if (!mm_size_align(work_floats(a->dim, mm_attn_dim(a)) * sizeof(float), 64, &each) ||
+    if (!mm_size_align(work_init(&layout, NULL, a->dim, mm_attn_dim(a)) * sizeof(float), 64,
+                       &each) ||
         !mm_size_mul(each, threads, &bytes))
         return MM_ENOMEM;
     if (j.chunks > 1 && (!mm_size_mul(a->kv_heads, j.chunks, &parts) ||

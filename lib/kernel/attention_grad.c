@@ -37,31 +37,25 @@ struct work {
     float D[MM_ATTN_ROWS];
 };
 
-static size_t work_floats(size_t dim, size_t pdim)
+/* Carves f into the arrays of *w; returns the number of floats.  f may be NULL. */
+static size_t work_init(struct work *w, float *f, size_t dim, size_t pdim)
 {
-    return 2 * MM_ATTN_ROWS * (dim + pdim + MM_ATTN_KEYS) + MM_ATTN_ROWS * pdim +
-           2 * MM_ATTN_KEYS * pdim + MM_NR * (dim + pdim) + MM_ATTN_KEYS * MM_MR;
-}
+    const struct {
+        float **array;
+        size_t n;
+    } parts[] = {
+        { &w->qp, MM_ATTN_ROWS * pdim },        { &w->dop, MM_ATTN_ROWS * pdim },
+        { &w->dq, MM_ATTN_ROWS * pdim },        { &w->dkv, MM_ATTN_KEYS * pdim },
+        { &w->values, MM_ATTN_KEYS * pdim },    { &w->wide, MM_NR * pdim },
+        { &w->p, MM_ATTN_ROWS * MM_ATTN_KEYS }, { &w->ds, MM_ATTN_ROWS * MM_ATTN_KEYS },
+        { &w->t, MM_ATTN_KEYS * MM_MR },        { &w->panel, dim * MM_NR },
+        { &w->qa, MM_ATTN_ROWS * dim },         { &w->doa, MM_ATTN_ROWS * dim },
+    };
+    size_t used = 0;
 
-static void work_init(struct work *w, float *f, size_t dim, size_t pdim)
-{
-    float **const part[] = { &w->qp,     &w->dop,   &w->dq,   &w->p, &w->ds, &w->dkv,
-                             &w->values, &w->panel, &w->wide, &w->t, &w->qa, &w->doa };
-    const size_t size[] = { MM_ATTN_ROWS * pdim,
-                            MM_ATTN_ROWS * pdim,
-                            MM_ATTN_ROWS * pdim,
-                            MM_ATTN_ROWS * MM_ATTN_KEYS,
-                            MM_ATTN_ROWS * MM_ATTN_KEYS,
-                            MM_ATTN_KEYS * pdim,
-                            MM_ATTN_KEYS * pdim,
-                            dim * MM_NR,
-                            MM_NR * pdim,
-                            MM_ATTN_KEYS * MM_MR,
-                            MM_ATTN_ROWS * dim,
-                            MM_ATTN_ROWS * dim };
-
-    for (size_t i = 0; i < sizeof(size) / sizeof(*size); f += size[i++])
-        *part[i] = f;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); used += parts[i++].n)
+        *parts[i].array = f ? f + used : NULL;
+    return used;
 }
 
 /* Row n of a kv head in an array laid out with strides row, head. */
@@ -192,7 +186,8 @@ int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const fl
                       const struct mm_attn *a, struct mm_pool *p)
 {
     const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
-    const size_t each = work_floats(a->dim, mm_attn_dim(a));
+    struct work layout;
+    const size_t each = work_init(&layout, NULL, a->dim, mm_attn_dim(a));
     struct job j = { mm_kern(), dq, dk, dv, dO, q, k, v, o, lse, a, NULL, each };
     size_t bytes;
 

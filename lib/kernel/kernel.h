@@ -16,7 +16,7 @@ enum mm_cpu {
     MM_CPU_AVX2 = 1,   /* AVX2 + FMA + F16C */
     MM_CPU_AVX512 = 2, /* F BW VL DQ */
     MM_CPU_VNNI = 4,   /* AVX512_VNNI and VBMI */
-    MM_CPU_BF16 = 8    /* AVX512_BF16 */
+    MM_CPU_BF16 = 8    /* AVX512_BF16; no kernel: slower than f32 where measured */
 };
 
 /* mm_cpu_detect: flags of this machine (CPUID and XGETBV), masked by

@@ -10,18 +10,13 @@
 #include <string.h>
 
 #include "base/quant.h"
+#include "kernel/qrow_int.h"
 
 enum { SUPER = 256 }; /* elements of a K block */
 
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d)
 {
-    struct mm_q8_kind k = { 32, 0 };
-
-    if (d == MM_Q2_K || d == MM_Q3_K || d == MM_Q6_K)
-        k.sub = 16;
-    if (d == MM_Q4_1 || d == MM_Q5_1 || d == MM_Q2_K || d == MM_Q4_K || d == MM_Q5_K)
-        k.min = 1;
-    return k;
+    return (struct mm_q8_kind){ mm_qrow_sub16(d) ? 16 : 32, mm_qrow_min(d) };
 }
 
 static float half(const uint8_t *p)

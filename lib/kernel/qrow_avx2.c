@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/qrow_int.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* A block: parts of 32 codes; scales and minima of 32 or 16. */
@@ -30,63 +32,6 @@ INLINE float half(const uint8_t *p)
     uint16_t v;
     memcpy(&v, p, sizeof(v));
     return _cvtsh_ss(v);
-}
-
-INLINE size_t block_bytes(enum mm_dtype t)
-{
-    switch (t) {
-    case MM_Q4_0:
-        return 18;
-    case MM_Q4_1:
-        return 20;
-    case MM_Q5_0:
-        return 22;
-    case MM_Q5_1:
-        return 24;
-    case MM_Q8_0:
-        return 34;
-    case MM_Q2_K:
-        return 84;
-    case MM_Q3_K:
-        return 110;
-    case MM_Q4_K:
-        return 144;
-    case MM_Q5_K:
-        return 176;
-    default:
-        return 210; /* MM_Q6_K */
-    }
-}
-
-INLINE int is_super(enum mm_dtype t)
-{
-    return t >= MM_Q2_K && t <= MM_Q6_K;
-}
-
-INLINE int zero_point(enum mm_dtype t)
-{
-    switch (t) {
-    case MM_Q4_0:
-        return 8;
-    case MM_Q5_0:
-        return 16;
-    case MM_Q3_K:
-        return 4;
-    case MM_Q6_K:
-        return 32;
-    default:
-        return 0; /* Q8_0 is signed */
-    }
-}
-
-INLINE int has_min(enum mm_dtype t)
-{
-    return t == MM_Q4_1 || t == MM_Q5_1 || t == MM_Q2_K || t == MM_Q4_K || t == MM_Q5_K;
-}
-
-INLINE int is_sub16(enum mm_dtype t)
-{
-    return t == MM_Q2_K || t == MM_Q3_K || t == MM_Q6_K;
 }
 
 INLINE __m256i load32(const uint8_t *p)
@@ -173,9 +118,9 @@ INLINE __m256i part_k(const uint8_t *p, int i, enum mm_dtype t)
 
 INLINE void unpack(struct codes *u, const uint8_t *p, enum mm_dtype t)
 {
-    if (!is_super(t)) {
+    if (!mm_qrow_super(t)) {
         u->d[0] = half(p);
-        u->m[0] = has_min(t) ? half(p + 2) : 0;
+        u->m[0] = mm_qrow_min(t) ? half(p + 2) : 0;
     }
     switch (t) {
     case MM_Q4_0:
@@ -220,8 +165,8 @@ INLINE __m256 dot32(__m256i q, __m256i x, enum mm_dtype t)
             _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q)), one));
     __m256i s = _mm256_maddubs_epi16(q, x);
     s = _mm256_madd_epi16(s, one);
-    if (zero_point(t)) {
-        const __m256i z = _mm256_maddubs_epi16(_mm256_set1_epi8((char)zero_point(t)), x);
+    if (mm_qrow_zero(t)) {
+        const __m256i z = _mm256_maddubs_epi16(_mm256_set1_epi8((char)mm_qrow_zero(t)), x);
         s = _mm256_sub_epi32(s, _mm256_madd_epi16(z, one));
     }
     return _mm256_cvtepi32_ps(s);
@@ -237,18 +182,18 @@ INLINE float sum8(__m256 v)
 /* The scale of part i, a lane for each four codes. */
 INLINE __m256 part_scale(const struct codes *u, int i, enum mm_dtype t)
 {
-    if (!is_sub16(t))
+    if (!mm_qrow_sub16(t))
         return _mm256_set1_ps(u->d[i]);
     return _mm256_set_m128(_mm_set1_ps(u->d[2 * i + 1]), _mm_set1_ps(u->d[2 * i]));
 }
 
 INLINE float dot_q8(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum mm_dtype t)
 {
-    const int parts = is_super(t) ? 8 : 1;
+    const int parts = mm_qrow_super(t) ? 8 : 1;
     __m256 s = _mm256_setzero_ps();
     float sm = 0;
 
-    for (size_t b = 0; b < n / 32; b += (size_t)parts, w += block_bytes(t)) {
+    for (size_t b = 0; b < n / 32; b += (size_t)parts, w += mm_qrow_bytes(t)) {
         struct codes u;
         unpack(&u, w, t);
 #pragma GCC unroll 8
@@ -259,7 +204,7 @@ INLINE float dot_q8(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum 
             s = _mm256_fmadd_ps(dot32(u.q[i], xq, t), d, s);
             if (t == MM_Q2_K)
                 sm += u.m[2 * i] * x->s16[2 * at] + u.m[2 * i + 1] * x->s16[2 * at + 1];
-            else if (has_min(t))
+            else if (mm_qrow_min(t))
                 sm += u.m[i] * x->s32[at];
         }
     }
@@ -273,18 +218,18 @@ INLINE __m256 weights8(const struct codes *u, int i, int v, enum mm_dtype t)
         v < 2 ? _mm256_castsi256_si128(u->q[i]) : _mm256_extracti128_si256(u->q[i], 1);
     const __m128i b = v % 2 ? _mm_srli_si128(h, 8) : h;
     const __m256i q = t == MM_Q8_0 ? _mm256_cvtepi8_epi32(b) : _mm256_cvtepu8_epi32(b);
-    const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(zero_point(t))));
-    const int at = is_sub16(t) ? 2 * i + v / 2 : i;
-    if (has_min(t))
+    const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(mm_qrow_zero(t))));
+    const int at = mm_qrow_sub16(t) ? 2 * i + v / 2 : i;
+    if (mm_qrow_min(t))
         return _mm256_fmadd_ps(_mm256_set1_ps(u->d[at]), f, _mm256_set1_ps(u->m[at]));
     return _mm256_mul_ps(_mm256_set1_ps(u->d[at]), f);
 }
 
 INLINE void widen(float *y, const uint8_t *w, size_t n, enum mm_dtype t)
 {
-    const int parts = is_super(t) ? 8 : 1;
+    const int parts = mm_qrow_super(t) ? 8 : 1;
 
-    for (; n; n -= 32 * (size_t)parts, w += block_bytes(t)) {
+    for (; n; n -= 32 * (size_t)parts, w += mm_qrow_bytes(t)) {
         struct codes u;
         unpack(&u, w, t);
 #pragma GCC unroll 8
@@ -297,11 +242,11 @@ INLINE void widen(float *y, const uint8_t *w, size_t n, enum mm_dtype t)
 
 INLINE float dot(const uint8_t *w, const float *x, size_t n, enum mm_dtype t)
 {
-    const int parts = is_super(t) ? 8 : 1;
+    const int parts = mm_qrow_super(t) ? 8 : 1;
     __m256 s[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
                     _mm256_setzero_ps() };
 
-    for (; n; n -= 32 * (size_t)parts, w += block_bytes(t)) {
+    for (; n; n -= 32 * (size_t)parts, w += mm_qrow_bytes(t)) {
         struct codes u;
         unpack(&u, w, t);
 #pragma GCC unroll 8

@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/qrow_int.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 enum { AHEAD = 4096 }; /* bytes to prefetch ahead of a row that is read once */
@@ -40,61 +42,6 @@ INLINE uint32_t get16(const uint8_t *p)
     return v;
 }
 
-INLINE size_t block_bytes(enum mm_dtype t)
-{
-    switch (t) {
-    case MM_Q4_0:
-        return 18;
-    case MM_Q4_1:
-        return 20;
-    case MM_Q5_0:
-        return 22;
-    case MM_Q5_1:
-        return 24;
-    case MM_Q8_0:
-        return 34;
-    case MM_Q2_K:
-        return 84;
-    case MM_Q3_K:
-        return 110;
-    case MM_Q4_K:
-        return 144;
-    case MM_Q5_K:
-        return 176;
-    default:
-        return 210; /* MM_Q6_K */
-    }
-}
-
-/* What to take from an unsigned code; types with a minimum have none. */
-INLINE int zero_point(enum mm_dtype t)
-{
-    switch (t) {
-    case MM_Q4_0:
-        return 8;
-    case MM_Q5_0:
-        return 16;
-    case MM_Q8_0:
-        return 128;
-    case MM_Q3_K:
-        return 4;
-    case MM_Q6_K:
-        return 32;
-    default:
-        return 0;
-    }
-}
-
-INLINE int has_min(enum mm_dtype t)
-{
-    return t == MM_Q4_1 || t == MM_Q5_1 || t == MM_Q2_K || t == MM_Q4_K || t == MM_Q5_K;
-}
-
-INLINE int is_sub16(enum mm_dtype t)
-{
-    return t == MM_Q2_K || t == MM_Q3_K || t == MM_Q6_K;
-}
-
 /* Nibbles of two blocks: low halves are elements 0..15, high ones 16..31. */
 INLINE __m512i nibbles(const uint8_t *a, const uint8_t *b)
 {
@@ -117,11 +64,17 @@ INLINE __m512i halves(const void *a, const void *b)
                               1);
 }
 
+/* Q8_0 is made unsigned here. */
+INLINE int zero_point(enum mm_dtype t)
+{
+    return t == MM_Q8_0 ? 128 : mm_qrow_zero(t);
+}
+
 /* d (and m) of two blocks; blocks is 1 or 2. */
 INLINE void pair_scales(struct pair *u, const uint8_t *a, const uint8_t *b, int blocks,
                         enum mm_dtype t)
 {
-    if (!has_min(t)) {
+    if (!mm_qrow_min(t)) {
         const uint32_t h = get16(a) | (blocks == 2 ? get16(b) << 16 : 0);
         u->d = _mm_cvtph_ps(_mm_cvtsi32_si128((int)h));
         u->m = _mm_setzero_ps();
@@ -135,7 +88,7 @@ INLINE void pair_scales(struct pair *u, const uint8_t *a, const uint8_t *b, int 
 
 INLINE void unpack_pair(struct pair *u, const uint8_t *a, int blocks, enum mm_dtype t)
 {
-    const uint8_t *b = blocks == 2 ? a + block_bytes(t) : a;
+    const uint8_t *b = blocks == 2 ? a + mm_qrow_bytes(t) : a;
 
     pair_scales(u, a, b, blocks, t);
     switch (t) {
@@ -304,13 +257,13 @@ INLINE float dot_q8_pairs(const uint8_t *w, const struct mm_q8_row *x, size_t n,
     struct pair u;
     size_t i = 0;
 
-    for (; i + 64 <= n; i += 64, w += 2 * block_bytes(t)) {
+    for (; i + 64 <= n; i += 64, w += 2 * mm_qrow_bytes(t)) {
         _mm_prefetch(w + AHEAD, _MM_HINT_T0);
         unpack_pair(&u, w, 2, t);
         const __m128 xd = _mm_castsi128_ps(_mm_loadl_epi64((const void *)(x->d + i / 32)));
         s = _mm512_fmadd_ps(dot64(u.q, _mm512_loadu_si512(x->q + i), zero_point(t)),
                             spread2(_mm_mul_ps(u.d, xd)), s);
-        if (has_min(t))
+        if (mm_qrow_min(t))
             sm = _mm_fmadd_ps(
                 u.m, _mm_castsi128_ps(_mm_loadl_epi64((const void *)(x->s32 + i / 32))), sm);
     }
@@ -321,17 +274,17 @@ INLINE float dot_q8_pairs(const uint8_t *w, const struct mm_q8_row *x, size_t n,
                             spread2(_mm_mul_ps(u.d, _mm_load_ss(x->d + i / 32))), s);
         sm = _mm_fmadd_ps(u.m, _mm_load_ss(x->s32 + i / 32), sm);
     }
-    return _mm512_reduce_add_ps(s) + (has_min(t) ? sm[0] + sm[1] : 0);
+    return _mm512_reduce_add_ps(s) + (mm_qrow_min(t) ? sm[0] + sm[1] : 0);
 }
 
 INLINE float dot_q8_super(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum mm_dtype t)
 {
-    const int per = is_sub16(t) ? 4 : 8;
+    const int per = mm_qrow_sub16(t) ? 4 : 8;
     __m512 s = _mm512_setzero_ps(), sm = _mm512_setzero_ps();
 
-    for (size_t i = 0; i < n; i += 256, w += block_bytes(t)) {
+    for (size_t i = 0; i < n; i += 256, w += mm_qrow_bytes(t)) {
         struct super u;
-        for (size_t l = 0; l < block_bytes(t); l += 64)
+        for (size_t l = 0; l < mm_qrow_bytes(t); l += 64)
             _mm_prefetch(w + AHEAD + l, _MM_HINT_T0);
         unpack_super(&u, w, t);
         __m512 xd = _mm512_castps256_ps512(_mm256_loadu_ps(x->d + i / 32));
@@ -344,7 +297,7 @@ INLINE float dot_q8_super(const uint8_t *w, const struct mm_q8_row *x, size_t n,
             s = _mm512_fmadd_ps(
                 dot64(u.q[j], _mm512_loadu_si512(x->q + i + 64 * (size_t)j), zero_point(t)),
                 _mm512_permutexvar_ps(scale_lanes(j, per), d), s);
-        if (has_min(t))
+        if (mm_qrow_min(t))
             sm = _mm512_fmadd_ps(u.m,
                                  per == 4 ? _mm512_loadu_ps(x->s16 + i / 16)
                                           : _mm512_maskz_loadu_ps(0xff, x->s32 + i / 32),
@@ -358,7 +311,7 @@ INLINE __m512 weights16(__m128i q, __m512 d, __m512 m, enum mm_dtype t)
 {
     const __m512 f = _mm512_cvtepi32_ps(
         _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), _mm512_set1_epi32(zero_point(t))));
-    return has_min(t) ? _mm512_fmadd_ps(d, f, m) : _mm512_mul_ps(d, f);
+    return mm_qrow_min(t) ? _mm512_fmadd_ps(d, f, m) : _mm512_mul_ps(d, f);
 }
 
 INLINE __m512 lane(__m512 v, int i)
@@ -381,7 +334,7 @@ INLINE void weights64(__m512 w[4], __m512i q, __m512 d, __m512 m, int first, int
 
 INLINE void widen_pairs(float *y, const uint8_t *p, size_t n, enum mm_dtype t)
 {
-    for (size_t i = 0; i < n; i += 64, p += 2 * block_bytes(t)) {
+    for (size_t i = 0; i < n; i += 64, p += 2 * mm_qrow_bytes(t)) {
         const int blocks = n - i >= 64 ? 2 : 1;
         struct pair u;
         __m512 w[4];
@@ -397,13 +350,14 @@ INLINE void widen_pairs(float *y, const uint8_t *p, size_t n, enum mm_dtype t)
 
 INLINE void widen_super(float *y, const uint8_t *p, size_t n, enum mm_dtype t)
 {
-    for (size_t i = 0; i < n; i += 256, p += block_bytes(t)) {
+    for (size_t i = 0; i < n; i += 256, p += mm_qrow_bytes(t)) {
         struct super u;
         unpack_super(&u, p, t);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
             __m512 w[4];
-            weights64(w, u.q[j], u.d, u.m, is_sub16(t) ? 4 * j : 2 * j, is_sub16(t) ? 16 : 32, t);
+            weights64(w, u.q[j], u.d, u.m, mm_qrow_sub16(t) ? 4 * j : 2 * j,
+                      mm_qrow_sub16(t) ? 16 : 32, t);
 #pragma GCC unroll 4
             for (int v = 0; v < 4; v++)
                 _mm512_storeu_ps(y + i + 64 * (size_t)j + 16 * (size_t)v, w[v]);
@@ -419,7 +373,7 @@ INLINE float dot_pairs(const uint8_t *p, const float *x, size_t n, enum mm_dtype
     __m512 w[4];
     size_t i = 0;
 
-    for (; i + 64 <= n; i += 64, p += 2 * block_bytes(t)) {
+    for (; i + 64 <= n; i += 64, p += 2 * mm_qrow_bytes(t)) {
         unpack_pair(&u, p, 2, t);
         weights64(w, u.q, _mm512_castps128_ps512(u.d), _mm512_castps128_ps512(u.m), 0, 32, t);
 #pragma GCC unroll 4
@@ -441,13 +395,14 @@ INLINE float dot_super(const uint8_t *p, const float *x, size_t n, enum mm_dtype
     __m512 s[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
                     _mm512_setzero_ps() };
 
-    for (size_t i = 0; i < n; i += 256, p += block_bytes(t)) {
+    for (size_t i = 0; i < n; i += 256, p += mm_qrow_bytes(t)) {
         struct super u;
         unpack_super(&u, p, t);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
             __m512 w[4];
-            weights64(w, u.q[j], u.d, u.m, is_sub16(t) ? 4 * j : 2 * j, is_sub16(t) ? 16 : 32, t);
+            weights64(w, u.q[j], u.d, u.m, mm_qrow_sub16(t) ? 4 * j : 2 * j,
+                      mm_qrow_sub16(t) ? 16 : 32, t);
 #pragma GCC unroll 4
             for (int v = 0; v < 4; v++)
                 s[v] = _mm512_fmadd_ps(
@@ -467,11 +422,11 @@ INLINE void codes_pairs(int8_t *q, float *d, float *m, const uint8_t *p, size_t 
 {
     struct pair u;
 
-    for (; n >= 64; n -= 64, p += 2 * block_bytes(t), q += 64, d += 2) {
+    for (; n >= 64; n -= 64, p += 2 * mm_qrow_bytes(t), q += 64, d += 2) {
         unpack_pair(&u, p, 2, t);
         _mm512_storeu_si512(q, signed_codes(u.q, t));
         _mm_storel_pi((__m64 *)(void *)d, u.d);
-        if (has_min(t)) {
+        if (mm_qrow_min(t)) {
             _mm_storel_pi((__m64 *)(void *)m, u.m);
             m += 2;
         }
@@ -481,23 +436,23 @@ INLINE void codes_pairs(int8_t *q, float *d, float *m, const uint8_t *p, size_t 
     unpack_pair(&u, p, 1, t);
     _mm256_storeu_si256((void *)q, _mm512_castsi512_si256(signed_codes(u.q, t)));
     _mm_store_ss(d, u.d);
-    if (has_min(t))
+    if (mm_qrow_min(t))
         _mm_store_ss(m, u.m);
 }
 
 INLINE void codes_super(int8_t *q, float *d, float *m, const uint8_t *p, size_t n, enum mm_dtype t)
 {
-    const __mmask16 subs = is_sub16(t) ? 0xffff : 0xff;
-    const size_t step = is_sub16(t) ? 16 : 8;
+    const __mmask16 subs = mm_qrow_sub16(t) ? 0xffff : 0xff;
+    const size_t step = mm_qrow_sub16(t) ? 16 : 8;
 
-    for (; n; n -= 256, p += block_bytes(t), q += 256, d += step) {
+    for (; n; n -= 256, p += mm_qrow_bytes(t), q += 256, d += step) {
         struct super u;
         unpack_super(&u, p, t);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             _mm512_storeu_si512(q + 64 * j, signed_codes(u.q[j], t));
         _mm512_mask_storeu_ps(d, subs, u.d);
-        if (has_min(t)) {
+        if (mm_qrow_min(t)) {
             _mm512_mask_storeu_ps(m, subs, u.m);
             m += step;
         }

@@ -82,7 +82,7 @@ INLINE vec v_round(vec v)
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* In two steps, so that results below the smallest normal are right. */
+/* In two steps: 2^128 is no float. */
 INLINE vec v_pow2(vec p, vec n)
 {
     const __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1);
@@ -90,6 +90,11 @@ INLINE vec v_pow2(vec p, vec n)
     const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
     const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23);
     return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
+}
+
+INLINE vec v_keep(vec v, vec t, float lo)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(t, v_set(lo), _CMP_NLT_UQ), v);
 }
 
 static void to_f16(uint16_t *y, const float *x, size_t n)

@@ -77,6 +77,11 @@ INLINE vec v_pow2(vec p, vec n)
     return _mm512_scalef_ps(p, n);
 }
 
+INLINE vec v_keep(vec v, vec t, float lo)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, v_set(lo), _CMP_NLT_UQ), v);
+}
+
 static void to_f16(uint16_t *y, const float *x, size_t n)
 {
     size_t i = 0;

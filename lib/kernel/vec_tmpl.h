@@ -4,13 +4,16 @@
  *   v_add v_sub v_mul v_div v_fma(a, b, c) v_max v_min                max(a, b): b if NaN
  *   v_sum(v) v_top(v)                                                 across lanes
  *   v_round(v) v_pow2(p, n)                                           p * 2^n, n integral
+ *   v_keep(v, t, lo)                                                  0 where t < lo, else v
  */
 #include <math.h>
 
-static inline __attribute__((always_inline)) vec v_exp(vec x)
+/* Cody, Waite 1980; coefficients of Cephes' expf.  NaN passes the clamps.  Below
+ * the smallest normal float it is 0: subnormal results cost a hundred cycles,
+ * and a mask of -INFINITY would meet them all the time. */
+static inline __attribute__((always_inline)) vec v_exp(vec t)
 {
-    /* Cody, Waite 1980; coefficients of Cephes' expf; NaN passes the clamps */
-    x = v_min(v_set(89.0f), v_max(v_set(-104.0f), x));
+    const vec x = v_min(v_set(89.0f), v_max(v_set(-87.336544f), t));
     const vec n = v_round(v_mul(x, v_set(1.44269504f)));
     const vec r = v_fma(n, v_set(2.12194440e-4f), v_fma(n, v_set(-0.693359375f), x));
     vec p = v_set(1.9875691500e-4f);
@@ -20,7 +23,7 @@ static inline __attribute__((always_inline)) vec v_exp(vec x)
     p = v_fma(p, r, v_set(1.6666665459e-1f));
     p = v_fma(p, r, v_set(5.0000001201e-1f));
     p = v_fma(p, v_mul(r, r), v_add(r, v_set(1)));
-    return v_pow2(p, n);
+    return v_keep(v_pow2(p, n), t, -87.336544f);
 }
 
 /* Odd rational approximation on [-4, 4], as in Eigen's erf. */
