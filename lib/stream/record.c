@@ -215,6 +215,24 @@ int mm_rec_copy_attrs(struct mm_rec *dst, const struct mm_rec *src)
     return rc;
 }
 
+int mm_rec_copy(struct mm_rec *dst, const struct mm_rec *src)
+{
+    void *data = malloc(src->size + 1);
+
+    mm_rec_init(dst, src->type);
+    if (data == NULL || mm_rec_copy_attrs(dst, src) < 0) {
+        free(data);
+        mm_rec_free(dst);
+        return MM_ENOMEM;
+    }
+    if (src->size > 0)
+        memcpy(data, src->data, src->size);
+    dst->t = src->t;
+    dst->t.data = dst->data = data;
+    dst->size = src->size;
+    return 0;
+}
+
 bool mm_stream_magic(const void *p, size_t n)
 {
     const size_t len = sizeof(MM_FORMAT_MAGIC) - 1;

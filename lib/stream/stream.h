@@ -56,6 +56,10 @@ MM_MUST_CHECK int mm_rec_setf(struct mm_rec *r, const char *key, const char *fmt
     MM_PRINTF(3, 4);
 MM_MUST_CHECK int mm_rec_copy_attrs(struct mm_rec *dst, const struct mm_rec *src);
 
+/* mm_rec_copy: dst (uninitialised) becomes a copy of src and its payload, both malloc'd:
+ * free(dst->data) and mm_rec_free.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_rec_copy(struct mm_rec *dst, const struct mm_rec *src);
+
 struct mm_reader;
 struct mm_writer;
 
@@ -92,7 +96,9 @@ MM_MUST_CHECK int mm_writer_open(struct mm_writer **w, int fd, int compress, str
 MM_MUST_CHECK int mm_writer_put(struct mm_writer *w, const struct mm_rec *rec, struct mm_err *e);
 /* mm_writer_end: the end record with the count, flush; then only close. */
 MM_MUST_CHECK int mm_writer_end(struct mm_writer *w, struct mm_err *e);
-void mm_writer_close(struct mm_writer *w); /* takes NULL; writes nothing */
+/* mm_writer_close: takes NULL.  Without mm_writer_end before it the records put so far are
+ * written if they can be, and no end. */
+void mm_writer_close(struct mm_writer *w);
 
 /* mm_writer_tensor: build and put a tensor record in one call; kind, name and
  * item (< 0: none) may be absent (NULL). */

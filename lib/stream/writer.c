@@ -43,15 +43,6 @@ int mm_writer_open(struct mm_writer **out, int fd, int compress, struct mm_err *
     return 0;
 }
 
-void mm_writer_close(struct mm_writer *w)
-{
-    if (w == NULL)
-        return;
-    mm_buf_free(&w->out);
-    free(w->coded);
-    free(w);
-}
-
 static int flush(struct mm_writer *w, struct mm_err *e)
 {
     int rc;
@@ -61,6 +52,19 @@ static int flush(struct mm_writer *w, struct mm_err *e)
     rc = w->out.n > 0 ? mm_io_write(w->fd, w->out.p, w->out.n, e) : 0;
     mm_buf_reset(&w->out);
     return rc;
+}
+
+void mm_writer_close(struct mm_writer *w)
+{
+    struct mm_err ignored = { 0 };
+
+    if (w == NULL)
+        return;
+    if (flush(w, &ignored) < 0)
+        mm_err_clear(&ignored); /* without an end the stream is a failure already */
+    mm_buf_free(&w->out);
+    free(w->coded);
+    free(w);
 }
 
 static void pad(struct mm_buf *b, size_t written)
