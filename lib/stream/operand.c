@@ -1,8 +1,10 @@
 /* operand.c: see operand.h. */
 #include "stream/operand.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -31,13 +33,19 @@ int mm_operand_open(struct mm_operand *op, const char *path, size_t max, struct 
     const bool standard = !strcmp(path, "-");
     struct mm_err head_err = { 0 };
     char head[HEAD];
+    struct stat st;
     size_t n = 0;
     int rc;
 
     *op = (struct mm_operand){ .what = standard ? "standard input" : path };
     op->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (op->fd < 0)
-        return mm_err_set(e, MM_ENOENT, "%s:", path);
+    if (op->fd < 0 || (fstat(op->fd, &st) == 0 && S_ISDIR(st.st_mode))) {
+        if (op->fd >= 0)
+            errno = EISDIR;
+        mm_err_set(e, MM_ENOENT, "%s:", op->what);
+        mm_operand_close(op);
+        return e->code;
+    }
     rc = mm_io_read(op->fd, head, sizeof(head), &n, &head_err);
     if (rc < 0 && rc != MM_EDATA) { /* MM_EDATA: shorter than a head, which is no fault yet */
         *e = head_err;

@@ -15,7 +15,7 @@ struct mm_operand {
 };
 
 /* mm_operand_open: path, or standard input for "-".  max bounds a record, or the
- * bytes.  MM_ENOENT, MM_EDATA (empty, too large), MM_EIO, MM_ENOMEM. */
+ * bytes.  MM_ENOENT (a directory too), MM_EDATA (empty, too large), MM_EIO, MM_ENOMEM. */
 MM_MUST_CHECK int mm_operand_open(struct mm_operand *op, const char *path, size_t max,
                                   struct mm_err *e);
 void mm_operand_close(struct mm_operand *op); /* takes a zeroed one */

@@ -24,6 +24,8 @@ int mm_trace_open(struct mm_trace **out, const char *path, struct mm_err *e)
     *out = NULL;
     if (path == NULL)
         return 0;
+    if (strcmp(path, "-") == 0)
+        return mm_err_set(e, MM_EUSAGE, "--trace: standard output carries the result, name a file");
     tr = calloc(1, sizeof(*tr));
     if (tr == NULL)
         return mm_err_set(e, MM_ENOMEM, "%s: out of memory", path);

@@ -16,7 +16,7 @@
 
 struct mm_trace;
 
-/* mm_trace_open: path NULL sets *tr to NULL. */
+/* mm_trace_open: path NULL sets *tr to NULL; "-" is MM_EUSAGE. */
 MM_MUST_CHECK int mm_trace_open(struct mm_trace **tr, const char *path, struct mm_err *e);
 
 /* mm_trace_put: one record of kind `trace`, named by fmt; t's data is written
