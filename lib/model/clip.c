@@ -236,22 +236,26 @@ static int64_t end_row(const struct mm_clip_config *c, const int32_t *ids, int64
     return best;
 }
 
+int mm_clip_ids_ok(const struct mm_clip_text *m, const int32_t *ids, size_t n, int64_t T,
+                   struct mm_err *e)
+{
+    const struct mm_clip_config *c = &m->t.c;
+
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= c->vocab)
+            return mm_err_set(e, MM_EDATA, "token id %d is outside the vocabulary of %lld",
+                              (int)ids[i], (long long)c->vocab);
+    if (T > c->positions)
+        return mm_err_set(e, MM_EDATA, "text of %lld tokens: the tower has %lld positions",
+                          (long long)T, (long long)c->positions);
+    return 0;
+}
+
 static struct mm_var *embed_tokens(struct mm_ctx *c, const struct mm_clip_tower *t,
                                    const int32_t *ids, int64_t B, int64_t T)
 {
     const int64_t shape[3] = { B, T, t->c.width };
 
-    for (int64_t i = 0; i < B * T; i++)
-        if (ids[i] < 0 || ids[i] >= t->c.vocab) {
-            mm_err_set(&c->err, MM_EDATA, "token id %d is outside the vocabulary of %lld",
-                       (int)ids[i], (long long)t->c.vocab);
-            return NULL;
-        }
-    if (T > t->c.positions) {
-        mm_err_set(&c->err, MM_EDATA, "text of %lld tokens: the tower has %lld positions",
-                   (long long)T, (long long)t->c.positions);
-        return NULL;
-    }
     struct mm_var *x = mm_reshape(c, mm_embedding(c, t->token, ids, (size_t)(B * T)), 3, shape);
     x = mm_add(c, x, mm_slice(c, t->position, 0, 0, T));
     mm_trace_stage(c, x, "text.embeddings");
@@ -265,7 +269,8 @@ void mm_clip_read(struct mm_ctx *c, const struct mm_clip_text *m, const int32_t 
     const struct mm_encoder_spec spec = { .heads = t->c.heads, .eps = t->c.eps, .act = t->c.act,
                                           .causal = true, .trace = "text" };
     const struct mm_scope scope = mm_scope_open(c);
-    struct mm_var *x = embed_tokens(c, t, ids, B, T);
+    const bool ok = mm_clip_ids_ok(m, ids, (size_t)(B * T), T, &c->err) == 0;
+    struct mm_var *x = ok ? embed_tokens(c, t, ids, B, T) : NULL;
     const int64_t row[2] = { 1, t->c.width };
 
     *out = (struct mm_clip_out){ 0 };

@@ -74,6 +74,11 @@ void mm_clip_text_free(struct mm_clip_text *m); /* takes NULL */
 const struct mm_clip_config *mm_clip_text_config(const struct mm_clip_text *m);
 struct mm_params *mm_clip_text_params(struct mm_clip_text *m);
 
+/* mm_clip_ids_ok: can mm_clip_read take these n ids, T a text?  MM_EDATA: an id outside the
+ * vocabulary, a T of more than the tower's positions. */
+MM_MUST_CHECK int mm_clip_ids_ok(const struct mm_clip_text *m, const int32_t *ids, size_t n,
+                                 int64_t T, struct mm_err *e);
+
 /* mm_clip_read: ids [B][T] (padded after the end token, T <= positions, each
  * below vocab: MM_EDATA in c->err otherwise) -> pooled and embed (NULL without a projection).
  * Traces text.embeddings, text.layers.N(.attn), text.final_ln, text.pooled,

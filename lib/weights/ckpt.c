@@ -419,6 +419,8 @@ int mm_ckpt_find(char **path, const char *name, struct mm_err *e)
     int rc = 0;
 
     *path = NULL;
+    if (!*name)
+        return mm_err_set(e, MM_ENOENT, "model '': the name is empty");
     if (exists(name) || strchr(name, '/')) {
         if (!exists(name))
             return mm_err_set(e, MM_ENOENT, "%s:", name);
