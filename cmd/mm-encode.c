@@ -3,8 +3,7 @@
  *   files, pixels [B,3,S,S] -> features [P,D] ([views,P,D] of an anyres picture)
  *   --pool -> [D];  --text: texts, tokens [B,T] -> features [D]
  *
- * Pictures wait in a queue until a batch is full; records leave in the order
- * in which they came.
+ * Records leave in the order in which they came, items whole or not at all.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +11,9 @@
 
 #include "base/cmd.h"
 #include "base/progress.h"
+#include "base/strings.h"
 #include "media/image.h"
+#include "model/featq.h"
 #include "model/ids.h"
 #include "model/towers.h"
 #include "stream/cmdio.h"
@@ -53,20 +54,12 @@ static const struct option longopts[] = {
 };
 
 struct opts {
-    const char *model, *prompt, *trace, *files_from;
+    const char *model, *trace, *files_from;
+    const char *prompt; /* escapes resolved */
     bool one_item, pool, text, upright, exact, keep_going, null;
+    struct mm_buf text_of_p; /* what prompt points to */
     size_t batch, max_record;
     struct mm_vision_opts vision;
-};
-
-/* What waits to be written: a record as it is, pixels to encode, or ids. */
-struct entry {
-    struct mm_rec rec;    /* attributes, and what is passed on */
-    size_t views;         /* among those pending, 0: no picture */
-    bool pack;            /* came as pixels [B,...]: features keep the batch axis */
-    struct mm_ids ids;    /* of a text, or of tokens [rows][n / rows] */
-    size_t rows;          /* texts in ids, 0: none */
-    int64_t item;
 };
 
 struct encoder {
@@ -77,71 +70,15 @@ struct encoder {
     struct mm_pool *pool;
     struct mm_writer *out;
     struct mm_trace *trace;
-    struct entry *queue;
-    size_t n, cap;
-    float *px;               /* [pending][3][S][S]: the views of all entries */
-    size_t pending, px_cap;
+    struct mm_featq *q;
     int64_t item;            /* of the next file, and of the trace */
     const char *prompt;      /* what is left of -p in this item */
-    uint64_t runs, pictures;
+    uint64_t seen;           /* pictures of this item */
+    uint64_t pictures;
+    bool stop;               /* the last failure was no item's */
+    bool dead;               /* nothing more can be written, or shall be */
     bool failed;             /* an item did, with --keep-going */
 };
-
-/* --- the queue --------------------------------------------------------------------- */
-
-static void entry_free(struct entry *q)
-{
-    free(q->rec.data);
-    mm_rec_free(&q->rec);
-    mm_ids_free(&q->ids);
-}
-
-static struct entry *push(struct encoder *en, enum mm_rec_type type, int64_t item)
-{
-    if (!mm_grow(&en->queue, &en->cap, en->n + 1, sizeof(*en->queue)))
-        return NULL;
-    struct entry *q = &en->queue[en->n++];
-    *q = (struct entry){ .item = item };
-    mm_rec_init(&q->rec, type);
-    return q;
-}
-
-static int no_memory(struct encoder *en)
-{
-    return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
-}
-
-/* An entry that will become features; what rec (or NULL) says of itself is kept. */
-static struct entry *push_features(struct encoder *en, const char *modality, int64_t item,
-                                   const char *source, const struct mm_rec *rec)
-{
-    const uint64_t model = en->o->text ? mm_ckpt_fingerprint(en->t.ck) : en->t.vision.fingerprint;
-    struct entry *q = push(en, MM_REC_TENSOR, item);
-
-    if (q && mm_rec_set(&q->rec, "kind", "features") == 0 &&
-        mm_rec_set(&q->rec, "modality", modality) == 0 &&
-        (item < 0 || mm_rec_setf(&q->rec, "item", "%" PRId64, item) == 0) &&
-        (!source || mm_rec_set(&q->rec, "source", source) == 0) &&
-        mm_rec_setf(&q->rec, "model", "%016" PRIx64, model) == 0 &&
-        (!rec || mm_rec_copy_attrs(&q->rec, rec) == 0))
-        return q;
-    no_memory(en);
-    return NULL;
-}
-
-static int push_text(struct encoder *en, const char *s, size_t n, int64_t item)
-{
-    struct entry *q = push(en, MM_REC_TEXT, item);
-
-    if (!q || !(q->rec.data = malloc(n + 1)) || mm_rec_set(&q->rec, "kind", "text") < 0 ||
-        mm_rec_setf(&q->rec, "item", "%" PRId64, item) < 0)
-        return no_memory(en);
-    memcpy(q->rec.data, s, n);
-    q->rec.size = n;
-    return 0;
-}
-
-/* --- encoding ----------------------------------------------------------------------- */
 
 static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
 {
@@ -150,134 +87,112 @@ static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
     mm_trace_put(en->trace, en->item, t, "%s", name);
 }
 
-/* All pending views in one pass; result [pending, ...] or NULL with the error set. */
-static struct mm_var *run_tower(struct encoder *en)
+static int no_memory(struct encoder *en)
 {
-    const int64_t S = mm_clip_vision_config(en->t.vision.tower)->image;
-    const struct mm_tensor t = { MM_F32, 4, { (int64_t)en->pending, 3, S, S }, en->px };
-    const struct mm_var *x = mm_var_of(&en->ctx, &t);
-    struct mm_clip_select select = en->t.vision.select;
-    struct mm_clip_out out;
-
-    if (!x)
-        return NULL;
-    mm_trace_stage(&en->ctx, x, "pixel_values");
-    select.pooled = en->o->pool || en->trace;
-    mm_clip_see(&en->ctx, en->t.vision.tower, x, &select, &out);
-    en->runs++;
-    if (en->o->pool)
-        return out.embed ? out.embed : out.pooled;
-    return out.features;
+    return mm_err_set(&en->cmd->err, MM_ENOMEM, "out of memory");
 }
 
-/* Writes an entry's share of the features, rows [at, at + n) of y. */
-static int put_features(struct encoder *en, const struct entry *q, const struct mm_var *y,
-                        size_t at, size_t n)
+/* --- items ---------------------------------------------------------------------------- */
+
+static int flush(struct encoder *en, bool all)
 {
-    struct mm_rec r = q->rec;
+    const int rc = mm_featq_flush(en->q, all, &en->cmd->err);
 
-    r.t = y->t;
-    r.t.shape[0] = (int64_t)n;
-    r.data = (char *)y->t.data + at * (mm_tensor_bytes(&y->t) / (size_t)y->t.shape[0]);
-    r.t.data = r.data;
-    if (n == 1 && !q->pack) { /* one view: [P, D] or [D] */
-        r.t.ndim--;
-        memmove(r.t.shape, r.t.shape + 1, (size_t)r.t.ndim * sizeof(*r.t.shape));
-    }
-    r.size = mm_tensor_bytes(&r.t);
-    return mm_writer_put(en->out, &r, &en->cmd->err);
-}
-
-/* Texts of one entry through the text tower. */
-static int put_text_features(struct encoder *en, struct entry *q)
-{
-    struct mm_clip_out out;
-
-    mm_clip_read(&en->ctx, en->t.text, q->ids.v, (int64_t)q->rows, (int64_t)(q->ids.n / q->rows),
-                 &out);
-    const struct mm_var *y = out.embed ? out.embed : out.pooled;
-    if (!y) {
-        en->cmd->err = en->ctx.err;
-        return en->cmd->err.code;
-    }
-    en->runs++;
-    return put_features(en, q, y, 0, q->rows);
-}
-
-/* Everything that waits is encoded and written. */
-static int flush_queue(struct encoder *en)
-{
-    const struct mm_arena_mark mark = mm_arena_mark(en->ctx.arena);
-    struct mm_var *y = NULL;
-    size_t at = 0;
-    int rc = 0;
-
-    if (en->pending && !(y = run_tower(en))) {
-        en->cmd->err = en->ctx.err;
-        rc = en->cmd->err.code;
-    }
-    for (size_t i = 0; i < en->n; i++) {
-        struct entry *q = &en->queue[i];
-
-        if (rc == 0 && q->views) {
-            rc = put_features(en, q, y, at, q->views);
-            at += q->views;
-        } else if (rc == 0 && q->rows) {
-            rc = put_text_features(en, q);
-        } else if (rc == 0) {
-            rc = mm_writer_put(en->out, &q->rec, &en->cmd->err);
-        }
-        entry_free(q);
-    }
-    en->n = en->pending = 0;
-    mm_arena_release(en->ctx.arena, mark);
+    en->dead = rc < 0;
     return rc;
 }
 
-/* Is the batch full?  A traced item is run by itself, whole. */
-static int flush_if_due(struct encoder *en)
+/* The item is complete.  A traced one goes through the tower by itself. */
+static int settle(struct encoder *en)
 {
-    const bool full = en->pending >= en->o->batch || en->n >= 64 * en->o->batch;
+    mm_featq_keep(en->q);
+    return flush(en, en->trace != NULL);
+}
 
-    return full || en->trace ? flush_queue(en) : 0;
+/* Takes a failed item back; with --keep-going an error record stands for it. */
+static int give_up_item(struct encoder *en, const char *source)
+{
+    struct mm_err *e = &en->cmd->err;
+    const struct mm_err why = *e;
+
+    mm_featq_drop(en->q);
+    if (en->dead)
+        return why.code;
+    mm_err_clear(e);
+    if (!en->o->keep_going || en->stop || why.code == MM_ENOMEM) {
+        (void)flush(en, true); /* items that were complete are not lost */
+        en->dead = true;
+        *e = why;
+        return why.code;
+    }
+    mm_cmd_warn(en->cmd, "%s", why.msg);
+    en->failed = true;
+    if (flush(en, true) == 0 && mm_writer_error(en->out, en->item, source, why.msg, e) < 0)
+        en->dead = true;
+    return e->code;
+}
+
+/* Attributes of a record that becomes features; what rec (or NULL) says of itself is kept. */
+static int set_features(struct encoder *en, struct mm_rec *r, const char *modality, int64_t item,
+                        const char *source, const struct mm_rec *rec)
+{
+    const uint64_t model = en->o->text ? mm_ckpt_fingerprint(en->t.ck) : en->t.vision.fingerprint;
+
+    if (mm_rec_set(r, "kind", "features") < 0 || mm_rec_set(r, "modality", modality) < 0 ||
+        (item >= 0 && mm_rec_setf(r, "item", "%" PRId64, item) < 0) ||
+        (source && mm_rec_set(r, "source", source) < 0) ||
+        mm_rec_setf(r, "model", "%016" PRIx64, model) < 0 ||
+        (rec && mm_rec_copy_attrs(r, rec) < 0))
+        return no_memory(en);
+    return 0;
+}
+
+static int push_text(struct encoder *en, const char *s, size_t n)
+{
+    struct mm_rec *r = mm_featq_text(en->q, s, n, &en->cmd->err);
+
+    if (!r)
+        return en->cmd->err.code;
+    if (mm_rec_set(r, "kind", "text") < 0 || mm_rec_setf(r, "item", "%" PRId64, en->item) < 0)
+        return no_memory(en);
+    return 0;
 }
 
 /* --- inputs --------------------------------------------------------------------------- */
 
-/* The next piece of -p, up to and with a marker (then the picture follows). */
-static int push_prompt(struct encoder *en, bool rest)
-{
-    static const char marker[] = "<image>";
-    const char *p = en->prompt, *end;
+static const char marker[] = "<image>";
 
-    if (!p)
-        return 0;
-    end = strstr(p, marker);
-    if (rest && end)
-        return mm_err_set(&en->cmd->err, MM_EDATA, "item %" PRId64 ": the prompt has more <image> "
-                          "markers than pictures", en->item);
-    if (!end && !rest)
+/* The next piece of -p, up to and with a marker (then the picture follows). */
+static int push_prompt(struct encoder *en)
+{
+    const char *p = en->prompt, *end = p ? strstr(p, marker) : NULL;
+
+    if (!end)
         return 0; /* no marker: pictures first, the text after them */
-    const size_t n = end ? (size_t)(end - p) : strlen(p);
-    en->prompt = end ? end + sizeof(marker) - 1 : NULL;
-    return n ? push_text(en, p, n, en->item) : 0;
+    en->prompt = end + sizeof(marker) - 1;
+    return end > p ? push_text(en, p, (size_t)(end - p)) : 0;
 }
 
-/* Room for the n views of q behind those that wait; NULL: out of memory. */
-static float *views_for(struct encoder *en, struct entry *q, size_t n)
+static void start_item(struct encoder *en)
 {
-    const size_t S = (size_t)mm_clip_vision_config(en->t.vision.tower)->image, view = 3 * S * S;
-    float *at;
+    en->prompt = en->o->prompt;
+    en->seen = 0;
+}
 
-    if (!mm_grow(&en->px, &en->px_cap, en->pending + n, view * sizeof(*en->px))) {
-        no_memory(en);
-        return NULL;
-    }
-    at = en->px + en->pending * view;
-    q->views = n;
-    en->pending += n;
-    en->pictures += q->pack ? n : 1;
-    return at;
+/* The rest of -p; it must have had a marker for each picture, or none at all. */
+static int finish_item(struct encoder *en)
+{
+    const char *p = en->o->prompt;
+    uint64_t markers = 0;
+
+    for (; p && (p = strstr(p, marker)); p += sizeof(marker) - 1)
+        markers++;
+    if (markers && markers != en->seen)
+        return mm_err_set(&en->cmd->err, MM_EDATA, "item %" PRId64 ": the prompt has %" PRIu64
+                          " <image> markers for %" PRIu64 " pictures", en->item, markers,
+                          en->seen);
+    p = en->prompt;
+    return p && *p ? push_text(en, p, strlen(p)) : 0;
 }
 
 static int push_picture(struct encoder *en, const struct mm_pixels *px, const char *source)
@@ -288,15 +203,18 @@ static int push_picture(struct encoder *en, const struct mm_pixels *px, const ch
     if (px->size_h != side || px->size_w != side)
         return mm_err_set(&en->cmd->err, MM_EDATA, "%s: prepared to %dx%d pixels, the tower takes %"
                           PRId64, source, px->size_w, px->size_h, side);
-    if (push_prompt(en, false) < 0)
+    if (push_prompt(en) < 0)
         return en->cmd->err.code;
-    struct entry *q = push_features(en, "image", en->item, source, NULL);
-    if (!q || !(at = views_for(en, q, (size_t)px->tiles)))
+    struct mm_rec *r = mm_featq_views(en->q, (size_t)px->tiles, px->tiles > 1, &at,
+                                      &en->cmd->err);
+    if (!r || set_features(en, r, "image", en->item, source, NULL) < 0)
         return en->cmd->err.code;
     memcpy(at, px->px, (size_t)(px->tiles * 3 * side * side) * sizeof(*at));
-    if (mm_rec_setf(&q->rec, "width", "%d", px->orig_w) < 0 ||
-        mm_rec_setf(&q->rec, "height", "%d", px->orig_h) < 0 ||
-        (px->grid_w && mm_rec_setf(&q->rec, "grid", "%dx%d", px->grid_w, px->grid_h) < 0))
+    en->seen++;
+    en->pictures++;
+    if (mm_rec_setf(r, "width", "%d", px->orig_w) < 0 ||
+        mm_rec_setf(r, "height", "%d", px->orig_h) < 0 ||
+        (px->grid_w && mm_rec_setf(r, "grid", "%dx%d", px->grid_w, px->grid_h) < 0))
         return no_memory(en);
     return 0;
 }
@@ -327,45 +245,58 @@ static int take_pixels(struct encoder *en, struct mm_rec *rec)
 {
     const int64_t S = mm_clip_vision_config(en->t.vision.tower)->image;
     const struct mm_tensor *t = &rec->t;
-    const int64_t *s = t->shape + (t->ndim == 4);
+    const bool axis = t->ndim == 4;
+    const int64_t *s = t->shape + axis;
     char got[128];
+    float *at;
 
     if (t->ndim < 3 || t->ndim > 4 || s[0] != 3 || s[1] != S || s[2] != S ||
-        mm_tensor_count(t) == 0)
-        return mm_err_set(&en->cmd->err, MM_EDATA, "pixels record: shape %s, want [B,3,%" PRId64
-                          ",%" PRId64 "]", mm_shape_str(got, sizeof(got), t->shape, t->ndim), S, S);
-    struct entry *q = push_features(en, "image", mm_rec_int(rec, "item", -1), NULL, rec);
-    if (q)
-        q->pack = t->ndim == 4;
-    float *at = q ? views_for(en, q, q->pack ? (size_t)t->shape[0] : 1) : NULL;
-    if (at)
-        mm_tensor_to_f32(at, t);
-    return at ? 0 : en->cmd->err.code;
+        mm_tensor_count(t) == 0 || t->dtype == MM_C64 || t->dtype == MM_BOOL)
+        return mm_err_set(&en->cmd->err, MM_EDATA, "pixels record: %s %s, want numbers [B,3,%"
+                          PRId64 ",%" PRId64 "]", mm_dtype_name(t->dtype),
+                          mm_shape_str(got, sizeof(got), t->shape, t->ndim), S, S);
+    struct mm_rec *r = mm_featq_views(en->q, axis ? (size_t)t->shape[0] : 1, axis, &at,
+                                      &en->cmd->err);
+    if (!r || set_features(en, r, "image", -1, NULL, rec) < 0)
+        return en->cmd->err.code;
+    mm_tensor_to_f32(at, t);
+    en->pictures += axis ? (uint64_t)t->shape[0] : 1;
+    return 0;
 }
 
 static int take_text(struct encoder *en, const char *s, size_t n, int64_t item, const char *source)
 {
-    struct entry *q = push_features(en, "text", item, source, NULL);
+    struct mm_ids ids = { 0 };
 
-    if (!q)
-        return en->cmd->err.code;
     if (!en->t.tok)
         return mm_err_set(&en->cmd->err, MM_EMISSING, "%s: no tokenizer files; texts need one",
                           mm_ckpt_path(en->t.ck));
-    q->rows = 1;
-    return mm_ids_for_clip(&q->ids, en->t.text, en->t.tok, s, n, &en->cmd->err);
+    int rc = mm_ids_for_clip(&ids, en->t.text, en->t.tok, s, n, &en->cmd->err);
+    if (rc == 0) {
+        struct mm_rec *r = mm_featq_ids(en->q, &ids, 1, false, &en->cmd->err);
+
+        rc = r ? set_features(en, r, "text", item, source, NULL) : en->cmd->err.code;
+    }
+    mm_ids_free(&ids);
+    return rc;
 }
 
 /* A `tokens` record [B,T] or [T] of the text tower. */
 static int take_tokens(struct encoder *en, struct mm_rec *rec)
 {
-    struct entry *q = push_features(en, "text", mm_rec_int(rec, "item", -1), NULL, rec);
+    const bool axis = rec->t.ndim == 2;
+    struct mm_ids ids = { 0 };
+    int rc = mm_ids_from_record(&ids, rec, &en->cmd->err);
 
-    if (!q)
-        return en->cmd->err.code;
-    q->pack = rec->t.ndim == 2;
-    q->rows = q->pack ? (size_t)rec->t.shape[0] : 1;
-    return mm_ids_from_record(&q->ids, rec, &en->cmd->err);
+    if (rc == 0 && (rc = mm_clip_ids_ok(en->t.text, ids.v, ids.n,
+                                        rec->t.shape[rec->t.ndim - 1], &en->cmd->err)) == 0) {
+        struct mm_rec *r = mm_featq_ids(en->q, &ids, axis ? (size_t)rec->t.shape[0] : 1, axis,
+                                        &en->cmd->err);
+
+        rc = r ? set_features(en, r, "text", -1, NULL, rec) : en->cmd->err.code;
+    }
+    mm_ids_free(&ids);
+    return rc;
 }
 
 /* A record of an input stream: encoded, or passed on as it is. */
@@ -378,38 +309,67 @@ static int take_record(struct encoder *en, struct mm_rec *rec)
     if (rec->type == MM_REC_TEXT && en->o->text && en->t.text && !mm_rec_is_error(rec))
         return take_text(en, rec->data, rec->size, mm_rec_int(rec, "item", -1),
                          mm_rec_attr(rec, "source"));
-    int rc = flush_queue(en); /* keeps the order without a copy of the record */
-    return rc < 0 ? rc : mm_writer_put(en->out, rec, &en->cmd->err);
+    return mm_featq_pass(en->q, rec, &en->cmd->err);
 }
 
-static int take_stream(struct encoder *en, struct mm_reader *r)
+/* The records of a stream keep their items, but with -1.  With --keep-going and --trace an
+ * item goes as a whole, else each record as soon as it can. */
+static int take_stream(struct encoder *en, const struct mm_operand *op)
 {
+    const bool one = en->o->one_item, whole = one || en->o->keep_going || en->trace;
+    struct mm_err *e = &en->cmd->err;
+    int64_t item = -1, bad = -1; /* at hand; given up */
+    bool any = false;
     struct mm_rec rec;
     int rc;
 
-    while ((rc = mm_reader_get(r, &rec, &en->cmd->err)) > 0) {
-        en->item = mm_rec_int(&rec, "item", en->item);
-        if ((rc = take_record(en, &rec)) < 0 || (rc = flush_if_due(en)) < 0)
-            break;
+    while ((rc = mm_reader_get(op->reader, &rec, e)) > 0) {
+        const int64_t own = one ? en->item : mm_rec_int(&rec, "item", -1);
+
+        if (one && mm_rec_setf(&rec, "item", "%" PRId64, own) < 0)
+            return no_memory(en);
+        if (!one && any && (own < 0 || own != item) && settle(en) < 0)
+            return e->code;
+        en->item = own < 0 ? en->item : own;
+        item = own;
+        any = true;
+        if (own >= 0 && own == bad)
+            continue;
+        if ((rc = take_record(en, &rec)) < 0) {
+            mm_err_prefix(e, "%s: item %" PRId64, op->what, en->item);
+            if (one || give_up_item(en, op->what) < 0)
+                return e->code;
+            bad = own;
+        } else if ((whole ? flush(en, false) : settle(en)) < 0) {
+            return e->code;
+        }
     }
+    en->stop = rc < 0 && any; /* what was passed on is never closed by an end */
     return rc;
 }
 
 /* --text: each line is an item. */
-static int take_lines(struct encoder *en, const char *s, size_t n)
+static int take_lines(struct encoder *en, const struct mm_operand *op)
 {
-    const char *const end = s + n;
-    int rc = 0;
+    const char *s = op->bytes.p, *const end = s + op->bytes.n;
 
-    while (rc == 0 && s < end) {
+    for (uint64_t line = 1; s < end; line++) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
         const size_t len = (size_t)((nl ? nl : end) - s);
+        int rc = take_text(en, s, len, en->item, NULL);
 
-        if ((rc = take_text(en, s, len, en->item++, NULL)) == 0)
-            rc = flush_if_due(en);
+        if (rc < 0) {
+            mm_err_prefix(&en->cmd->err, "%s: line %" PRIu64, op->what, line);
+            rc = give_up_item(en, op->what);
+        } else {
+            rc = settle(en);
+        }
+        if (rc < 0)
+            return rc;
         s += len + 1;
+        en->item += s < end;
     }
-    return rc;
+    return 0;
 }
 
 /* One operand: a stream, a picture, or with --text lines. */
@@ -420,64 +380,46 @@ static int take_file(struct encoder *en, const char *path)
 
     if (rc < 0)
         return rc;
-    if (op.reader)
-        rc = take_stream(en, op.reader);
+    if (op.reader && en->o->prompt)
+        rc = mm_err_set(&en->cmd->err, MM_EDATA, "%s: a stream; -p goes with pictures", op.what);
+    else if (op.reader)
+        rc = take_stream(en, &op);
     else if (en->o->text)
-        rc = take_lines(en, op.bytes.p, op.bytes.n);
+        rc = take_lines(en, &op);
     else
         rc = take_picture(en, &op);
     mm_operand_close(&op);
     return rc;
 }
 
-/* Takes a failed item's entries back; with --keep-going an error record stands for it. */
-static int give_up_item(struct encoder *en, size_t first, const char *source)
+/* An operand of --text is a text itself. */
+static int take_operand(struct encoder *en, const char *s)
 {
-    struct mm_err *e = &en->cmd->err;
-    const struct mm_err why = *e;
-
-    while (en->n > first) {
-        struct entry *q = &en->queue[--en->n];
-
-        en->pending -= q->views;
-        entry_free(q);
-    }
-    if (!en->o->keep_going || e->code == MM_EIO || e->code == MM_ENOMEM) {
-        mm_err_clear(e);
-        (void)flush_queue(en); /* items that were complete are not lost */
-        *e = why;
-        return why.code;
-    }
-    mm_cmd_warn(en->cmd, "%s", why.msg);
-    mm_err_clear(e);
-    en->failed = true;
-    return flush_queue(en) < 0 ? e->code
-                               : mm_writer_error(en->out, en->item, source, why.msg, e);
+    if (!en->o->text || !strcmp(s, "-"))
+        return take_file(en, s);
+    const int rc = take_text(en, s, strlen(s), en->item, s);
+    return rc < 0 ? mm_err_prefix(&en->cmd->err, "'%.40s'", s) : rc;
 }
 
 /* Files (with --text, texts) as items of one each, or all in one. */
 static int take_files(struct encoder *en, char *const *paths, size_t n)
 {
     struct mm_progress p;
-    size_t first = 0;
     int rc = 0;
 
     mm_progress_start(&p, en->cmd, "pictures", n);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const bool last = !en->o->one_item || i + 1 == n;
-        if (!en->o->one_item || i == 0) {
-            first = en->n;
-            en->prompt = en->o->prompt;
-        }
-        rc = en->o->text && strcmp(paths[i], "-")
-                 ? take_text(en, paths[i], strlen(paths[i]), en->item, paths[i])
-                 : take_file(en, paths[i]);
-        if (rc == 0 && last)
-            rc = push_prompt(en, true);
+
+        en->stop = false;
+        if (!en->o->one_item || i == 0)
+            start_item(en);
+        if ((rc = take_operand(en, paths[i])) == 0 && last)
+            rc = finish_item(en);
         if (rc == 0)
-            rc = last ? flush_if_due(en) : 0;
+            rc = last ? settle(en) : flush(en, false);
         if (rc < 0) {
-            rc = give_up_item(en, en->n < first ? en->n : first, paths[i]);
+            rc = give_up_item(en, paths[i]);
             if (en->o->one_item)
                 break;
         }
@@ -485,10 +427,38 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         mm_progress_step(&p, i + 1);
     }
     mm_progress_end(&p);
-    return rc < 0 ? rc : flush_queue(en);
+    return rc < 0 ? rc : flush(en, true);
 }
 
 /* --- set-up --------------------------------------------------------------------------- */
+
+static int start(struct encoder *en)
+{
+    struct mm_cmd *cmd = en->cmd;
+    struct mm_err *e = &cmd->err;
+    int rc;
+
+    if ((rc = mm_output_open(&en->out, e)) < 0 ||
+        (rc = mm_towers_open(&en->t, en->o->model, en->o->text, &en->o->vision, e)) < 0 ||
+        (rc = mm_trace_open(&en->trace, en->o->trace, e)) < 0)
+        return rc;
+    en->pool = mm_pool_new(cmd->threads);
+    if (!en->pool)
+        return mm_err_set(e, MM_ENOMEM, "cannot start %d threads", cmd->threads);
+    if ((rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST,
+                          e)) < 0)
+        return rc;
+    if (en->trace) {
+        en->ctx.trace = put_stage;
+        en->ctx.trace_arg = en;
+    }
+    struct mm_featq_conf conf = { .vision = en->t.vision.tower, .text = en->t.text,
+                                  .select = en->t.vision.select, .ctx = &en->ctx,
+                                  .out = en->out, .batch = en->o->batch, .pool = en->o->pool,
+                                  .together = en->trace != NULL };
+    conf.select.pooled = en->o->pool || en->trace;
+    return mm_featq_new(&en->q, &conf, e);
+}
 
 static int run(struct encoder *en, char *const *argv, int n)
 {
@@ -497,19 +467,8 @@ static int run(struct encoder *en, char *const *argv, int n)
     struct mm_files files = { 0 };
     int rc;
 
-    if ((rc = mm_output_open(&en->out, &cmd->err)) < 0 || (rc = mm_towers_open(&en->t, en->o->model, en->o->text, &en->o->vision, &cmd->err)) < 0 ||
-        (rc = mm_trace_open(&en->trace, en->o->trace, &cmd->err)) < 0)
+    if ((rc = start(en)) < 0)
         return rc;
-    en->pool = mm_pool_new(cmd->threads);
-    if (!en->pool)
-        return mm_err_set(&cmd->err, MM_ENOMEM, "cannot start %d threads", cmd->threads);
-    if ((rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST,
-                          &cmd->err)) < 0)
-        return rc;
-    if (en->trace) {
-        en->ctx.trace = put_stage;
-        en->ctx.trace_arg = en;
-    }
     if (en->o->files_from) {
         const char sep = en->o->null ? '\0' : '\n';
 
@@ -524,16 +483,14 @@ static int run(struct encoder *en, char *const *argv, int n)
         en->trace = NULL; /* closed */
     }
     mm_cmd_info(cmd, "%" PRIu64 " pictures, %" PRIu64 " runs of the encoder, %.1f MiB at most",
-                en->pictures, en->runs, (double)mm_arena_peak(en->ctx.arena) / 1048576.0);
+                en->pictures, mm_featq_passes(en->q),
+                (double)mm_arena_peak(en->ctx.arena) / 1048576.0);
     return rc;
 }
 
 static void close_all(struct encoder *en)
 {
-    for (size_t i = 0; i < en->n; i++)
-        entry_free(&en->queue[i]);
-    free(en->queue);
-    free(en->px);
+    mm_featq_free(en->q);
     mm_trace_abort(en->trace); /* not closed: something failed */
     mm_writer_close(en->out);
     mm_ctx_free(&en->ctx);
@@ -549,7 +506,11 @@ static void set_option(struct opts *o, struct mm_cmd *cmd, int c, const char *ar
 
     switch (c) {
     case 'm': o->model = arg; break;
-    case 'p': o->prompt = arg; break;
+    case 'p':
+        mm_buf_reset(&o->text_of_p);
+        mm_unescape(&o->text_of_p, arg);
+        o->prompt = o->text_of_p.p ? o->text_of_p.p : "";
+        break;
     case '1': o->one_item = true; break;
     case '0': o->null = true; break;
     case 'B': o->batch = (size_t)mm_opt_int(cmd, "-B", arg, 1, 4096); break;
@@ -594,6 +555,7 @@ int main(int argc, char **argv)
         mm_cmd_usage(&cmd, "--files-from goes without operands");
     const int rc = run(&en, argv + optind, argc - optind);
     close_all(&en);
+    mm_buf_free(&o.text_of_p);
     if (rc == 0 && en.failed && !cmd.err.code)
         mm_err_set(&cmd.err, MM_EDATA, "not all items could be encoded");
     return mm_cmd_finish(&cmd);

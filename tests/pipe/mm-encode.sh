@@ -27,7 +27,13 @@ t "--files-from -0" 0 sh -c "tr '\n' '\0' <list | mm-encode -m '$M' -0 --files-f
 t "text around pictures" 0 sh -c "mm-encode -m '$M' -1 -p 'A <image> B <image> C' '$P/cat.png' '$P/cup.png' |
     mm-ls | awk '{ print \$2 }' | tr '\n' ' ' >o; grep -q . o"
 t "more markers than pictures" 65 mm-encode -m "$M" -p '<image> <image>' "$P/cat.png"
-has "says so" err 'more <image> markers than pictures'
+has "says so" err '2 <image> markers for 1 pictures'
+t "fewer markers than pictures" 65 mm-encode -m "$M" -1 -p 'A <image>' "$P/cat.png" "$P/cup.png"
+has "says so" err '1 <image> markers for 2 pictures'
+mm-encode -m "$M" -p 'A\n<image>\tB' "$P/cat.png" | mm-ls >l
+t "escapes in -p" 0 grep -F -q '"A\n"' l
+t "one item goes in passes too" 0 mm-encode -v -m "$M" -1 -B 2 "$P/cat.png" "$P/cup.png" "$P/cat.png"
+has "of the batch" err '3 pictures, 2 runs'
 
 # pixels, and what is not ours
 t "pixels records" 0 sh -c "mm-encode -m '$M' --exact --trace tr.mmt '$P/cat.png' >e.mmt &&
@@ -37,11 +43,46 @@ printf 'hello' >hello.txt
 mm-pack hello.txt >hello.mmt
 t "other records pass" 0 sh -c "mm-encode -m '$M' hello.mmt | cmp - hello.mmt"
 
+# streams: passes of the batch across records, faults by item
+mm-encode -m "$M" --exact --trace tr.mmt -1 "$P/cat.png" "$P/cup.png" "$P/face.png" >e.mmt
+mm-cut -w name=pixel_values -a kind=pixels tr.mmt >px.mmt
+cat px.mmt hello.mmt px.mmt >mixed.mmt
+t "records of many views" 0 mm-encode -v -m "$M" --exact -B 4 mixed.mmt
+has "go in passes of the batch" err '6 pictures, 2 runs'
+cp out four.mmt
+t "with the same features in any batch" 0 sh -c "mm-encode -m '$M' --exact -B 5 mixed.mmt | cmp - four.mmt"
+mm-cut -a item=1 four.mmt | mm-cut -k features -a kind=pixels >wrong.mmt
+(cat px.mmt wrong.mmt; mm-cut -a item=2 px.mmt) >faulty.mmt
+t "a bad item in a stream" 65 mm-encode -m "$M" faulty.mmt
+has "is named" err 'faulty.mmt: item 1: pixels record: f32 \[3,25,36\], want numbers'
+mm-ls out >l 2>&1
+has "those before it are written" l 'features'
+t "--keep-going with a stream" 65 mm-encode -m "$M" --keep-going faulty.mmt
+cp out going.mmt
+t "loses only the bad item" 0 sh -c 'mm-ls going.mmt >l && grep -c kind=features l | grep -qx 2 && grep -q "^1 .*kind=error" l'
+t "-1 joins the records of streams" 0 sh -c "mm-cut -a item=7 px.mmt | mm-encode -m '$M' -1 - px.mmt |
+    mm-ls | cut -c1 | sort -u | grep -qx 0"
+head -c 30000 faulty.mmt >cut.mmt
+t "a truncated stream, whatever goes on" 65 mm-encode -m "$M" --keep-going "$P/cat.png" cut.mmt "$P/cup.png"
+t "gets no end" 0 sh -c '! tail -c 64 out | grep -a -q "^mmts 1 end"'
+t "-p is for pictures" 65 mm-encode -m "$M" -p x px.mmt
+t "a directory is no input" 66 mm-encode -m "$M" .
+t "every failure goes on" 65 mm-encode -m "$M" --keep-going . no.png /dev/null hello.txt "$P/cat.png"
+cp out going.mmt
+t "with its own error record" 0 sh -c 'mm-ls going.mmt >l && grep -c kind=error l | grep -qx 4 && grep -q "^4 .*features" l'
+t "no trace on standard output" 64 mm-encode -m "$M" --trace - "$P/cat.png"
+t "a model without a name" 66 mm-encode -m '' "$P/cat.png"
+
 # texts and shared space
 t "texts" 0 sh -c "mm-encode -m '$Z/model' --text 'a photo of a cat' 'a cup of coffee on the table' >t.mmt && mm-ls t.mmt"
 t "are two" 0 test "$(wc -l <out)" = 2
 t "texts from lines" 0 sh -c "printf 'a photo of a cat\na cup of coffee on the table\n' | mm-encode -m '$Z/model' --text |
     mm-unpack -o l.npz - && test -s l.npz"
+printf 'a\n\377\nc\n' >bad.txt
+t "a bad line" 65 sh -c "mm-encode -m '$Z/model' --text --keep-going <bad.txt"
+has "is counted" err 'standard input: line 2: text is not UTF-8'
+cp out lines.mmt
+t "the others are encoded" 0 sh -c 'mm-ls lines.mmt | grep -c kind=features | grep -qx 2'
 t "pooled pictures" 0 sh -c "mm-encode -m '$Z/model' --pool '$Z/cat.png' | mm-ls | grep -q '\[40\]'"
 
 # faults
