@@ -21,24 +21,25 @@ static const char help[] =
     "      --merge HOW        flat, spatial or spatial_unpad instead of the checkpoint's way\n"
     "      --exact            f32 products\n"
     "      --trace FILE       every stage as a tensor record\n"
+    "      --keep-going       a bad item gives an error record, the rest go on\n"
     "      --max-record SIZE  largest record accepted (1G)\n";
 
 enum { OPT_MERGE = MM_OPT_FIRST, OPT_EXACT };
 
 static const struct option longopts[] = {
-    MM_COMMON_LONG, MM_TRACE_LONG, MM_MAX_RECORD_LONG,
+    MM_COMMON_LONG, MM_TRACE_LONG, MM_KEEP_GOING_LONG, MM_MAX_RECORD_LONG,
     { "model", required_argument, NULL, 'm' }, { "merge", required_argument, NULL, OPT_MERGE },
     { "exact", no_argument, NULL, OPT_EXACT }, { NULL, 0, NULL, 0 }
 };
 
 struct opts {
     const char *model, *trace;
-    bool exact, has_merge;
+    bool exact, has_merge, keep_going;
     enum mm_merge merge;
     size_t max_record;
 };
 
-/* A record of the item at hand, copied: with --trace an item goes together. */
+/* A record of the item at hand, copied: with --trace and --keep-going an item goes together. */
 struct held {
     struct mm_rec rec;
     bool features;
@@ -58,7 +59,9 @@ struct projector {
     struct mm_trace *trace;
     struct held *held;
     size_t n, cap;
-    int64_t item;
+    int64_t item;   /* at hand, -1: a record without one */
+    bool bad;       /* it has failed, what is left of it is skipped */
+    bool failed;    /* an item did, with --keep-going */
 };
 
 static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
@@ -80,9 +83,10 @@ static int check_features(struct projector *pr, const struct mm_rec *rec)
     char got[128];
 
     if (t->ndim < 2 || t->ndim > 3 || t->shape[t->ndim - 1] != mm_projector_in(pr->p) ||
-        mm_tensor_count(t) == 0)
-        return mm_err_set(&pr->cmd->err, MM_EDATA, "%s: features record: shape %s, want [P,%" PRId64
-                          "] or [views,P,%" PRId64 "]", mm_input_name(pr->in),
+        mm_tensor_count(t) == 0 || t->dtype == MM_C64 || t->dtype == MM_BOOL)
+        return mm_err_set(&pr->cmd->err, MM_EDATA, "%s: item %" PRId64 ": features record: %s %s, "
+                          "want numbers [P,%" PRId64 "] or [views,P,%" PRId64 "]",
+                          mm_input_name(pr->in), pr->item, mm_dtype_name(t->dtype),
                           mm_shape_str(got, sizeof(got), t->shape, t->ndim),
                           mm_projector_in(pr->p), mm_projector_in(pr->p));
     return 0;
@@ -95,20 +99,10 @@ static int hold(struct projector *pr, const struct mm_rec *rec)
 
     if (features && check_features(pr, rec) < 0)
         return e->code;
-    if (!mm_grow(&pr->held, &pr->cap, pr->n + 1, sizeof(*pr->held)))
+    if (!mm_grow(&pr->held, &pr->cap, pr->n + 1, sizeof(*pr->held)) ||
+        mm_rec_copy(&pr->held[pr->n].rec, rec) < 0)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
-    struct held *h = &pr->held[pr->n];
-    mm_rec_init(&h->rec, rec->type);
-    if (mm_rec_copy_attrs(&h->rec, rec) < 0 || !(h->rec.data = malloc(rec->size + 1))) {
-        mm_rec_free(&h->rec);
-        return mm_err_set(e, MM_ENOMEM, "out of memory");
-    }
-    memcpy(h->rec.data, rec->data, rec->size);
-    h->rec.size = rec->size;
-    h->rec.t = rec->t;
-    h->rec.t.data = h->rec.data;
-    h->features = features;
-    pr->n++;
+    pr->held[pr->n++].features = features;
     return 0;
 }
 
@@ -134,8 +128,8 @@ static struct mm_var *stack(struct projector *pr)
             continue;
         shape[0] += views_of(&pr->held[i].rec);
         if (shape[1] && shape[1] != t->shape[t->ndim - 2]) {
-            mm_err_set(&pr->ctx.err, MM_EDATA, "item %" PRId64 ": pictures of %" PRId64 " and %"
-                       PRId64 " features", pr->item, shape[1], t->shape[t->ndim - 2]);
+            mm_err_set(&pr->ctx.err, MM_EDATA, "pictures of %" PRId64 " and %" PRId64
+                       " features", shape[1], t->shape[t->ndim - 2]);
             return NULL;
         }
         shape[1] = t->shape[t->ndim - 2];
@@ -214,30 +208,75 @@ static int pack(struct projector *pr, struct mm_var *y, struct mm_var **rows)
     return pr->ctx.err.code;
 }
 
-/* The records held: features projected together, all written in order. */
+/* The item at hand has failed: with --keep-going an error record stands for it. */
+static int give_up_item(struct projector *pr, const struct mm_rec *rec)
+{
+    struct mm_err *e = &pr->cmd->err;
+    const struct mm_err why = *e;
+    const char *source = mm_rec_attr(rec, "source");
+
+    if (!pr->o->keep_going || why.code == MM_ENOMEM)
+        return why.code;
+    mm_cmd_warn(pr->cmd, "%s", why.msg);
+    mm_err_clear(e);
+    mm_err_clear(&pr->ctx.err);
+    pr->failed = pr->bad = true;
+    const int rc = mm_writer_error(pr->out, pr->item, source ? source : mm_input_name(pr->in),
+                                   why.msg, e);
+    let_go(pr);
+    return rc;
+}
+
+/* Features of all held records, projected together and packed; *rows as in pack. */
+static int project(struct projector *pr, struct mm_var **rows)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < pr->n; i++)
+        any = any || pr->held[i].features;
+    if (!any)
+        return 0;
+    struct mm_var *y = mm_project(&pr->ctx, pr->p, stack(pr));
+
+    if (y && pack(pr, y, rows) == 0)
+        return 0;
+    pr->cmd->err = pr->ctx.err;
+    return mm_err_prefix(&pr->cmd->err, "%s: item %" PRId64, mm_input_name(pr->in), pr->item);
+}
+
+/* The records held: features projected, all written in order. */
 static int flush_held(struct projector *pr)
 {
     const struct mm_arena_mark mark = mm_arena_mark(pr->ctx.arena);
     struct mm_var **rows = mm_arena_zalloc(pr->ctx.arena, (pr->n + 1) * sizeof(*rows));
-    bool any = false;
-    int rc = 0;
+    int rc = rows ? project(pr, rows) : mm_err_set(&pr->cmd->err, MM_ENOMEM, "out of memory");
 
-    for (size_t i = 0; i < pr->n; i++)
-        any = any || pr->held[i].features;
-    if (any && rows) {
-        struct mm_var *y = mm_project(&pr->ctx, pr->p, stack(pr));
-
-        if (!y || pack(pr, y, rows) < 0) {
-            pr->cmd->err = pr->ctx.err;
-            rc = mm_err_prefix(&pr->cmd->err, "%s", mm_input_name(pr->in));
-        }
-    }
-    for (size_t i = 0; rc == 0 && rows && i < pr->n; i++)
+    if (rc < 0 && pr->n)
+        rc = give_up_item(pr, &pr->held[0].rec); /* holds nothing any more, or rc < 0 */
+    for (size_t i = 0; rc == 0 && i < pr->n; i++)
         rc = rows[i] ? put_embeds(pr, &pr->held[i].rec, rows[i])
                      : mm_writer_put(pr->out, &pr->held[i].rec, &pr->cmd->err);
     let_go(pr);
     mm_arena_release(pr->ctx.arena, mark);
     return rc;
+}
+
+/* A record joins those of its item, or begins another one. */
+static int take(struct projector *pr, const struct mm_rec *rec)
+{
+    const int64_t item = mm_rec_int(rec, "item", -1);
+
+    if (item < 0 || item != pr->item) {
+        if (flush_held(pr) < 0)
+            return pr->cmd->err.code;
+        pr->bad = false;
+    }
+    pr->item = item;
+    if (pr->bad)
+        return 0;
+    if (hold(pr, rec) < 0)
+        return give_up_item(pr, rec);
+    return pr->trace || pr->o->keep_going ? 0 : flush_held(pr);
 }
 
 static int filter(struct projector *pr)
@@ -246,21 +285,18 @@ static int filter(struct projector *pr)
     struct mm_rec rec;
     int rc;
 
-    while ((rc = mm_input_get(pr->in, &rec, e)) > 0) {
-        const int64_t item = mm_rec_int(&rec, "item", -1);
-
-        if (pr->n && item != pr->item && (rc = flush_held(pr)) < 0)
+    pr->item = -1;
+    while ((rc = mm_input_get(pr->in, &rec, e)) > 0)
+        if ((rc = take(pr, &rec)) < 0)
             break;
-        pr->item = item;
-        if ((rc = hold(pr, &rec)) < 0 || (!pr->trace && (rc = flush_held(pr)) < 0))
-            break;
-    }
     if (rc == 0)
         rc = flush_held(pr);
     if (rc == 0 && (rc = mm_writer_end(pr->out, e)) == 0) {
         rc = mm_trace_close(pr->trace, e);
         pr->trace = NULL;
     }
+    if (rc == 0 && pr->failed)
+        rc = mm_err_set(e, MM_EDATA, "not all items could be projected");
     return rc;
 }
 
@@ -324,6 +360,7 @@ int main(int argc, char **argv)
             break;
         case OPT_EXACT: o.exact = true; break;
         case MM_OPT_TRACE: o.trace = optarg; break;
+        case MM_OPT_KEEP_GOING: o.keep_going = true; break;
         case MM_OPT_MAX_RECORD:
             o.max_record = mm_opt_size(&cmd, "--max-record", optarg, SIZE_MAX / 2);
             break;

@@ -34,13 +34,26 @@ has "lists the words" err 'spatial_unpad'
 t "no such file" 66 mm-project -m "$M" no.mmt
 t "no projector" 69 mm-project -m "$GOLDEN/llama/mha/model" f.mmt
 t "features of another model" 65 mm-project -m "$N/model" f.mmt
-has "gives both shapes" err 'shape \[25,36\], want \[P,32\]'
+has "gives both shapes" err 'item 0: features record: f32 \[25,36\], want numbers \[P,32\]'
 head -c 1500 f.mmt >cut.mmt
 t "truncated stream" 65 mm-project -m "$M" cut.mmt
 t "empty stream" 65 sh -c "mm-project -m '$M' </dev/null"
 t "a killed producer" 65 sh -c "sh -c 'head -c 3000 f.mmt; kill -9 \$\$' | mm-project -m '$M' >o"
 mm-encode -m "$N/model" "$N/owide.png" | sed 's/^grid: .*x/grid: 7x/' >bad.mmt
 t "a grid that does not fit" 65 mm-project -m "$N/model" bad.mmt
+(mm-cut -i 0 f.mmt; mm-cut -i 0 -a item=1 w.mmt; mm-cut -i 1 -a item=2 f.mmt) >faulty.mmt
+t "a bad item" 65 mm-project -m "$M" faulty.mmt
+has "is named" err 'faulty.mmt: item 1: features record'
+t "--keep-going" 65 mm-project -m "$M" --keep-going faulty.mmt
+cp out going.mmt
+t "loses only that" 0 sh -c 'mm-ls going.mmt >l && grep -c kind=embeds l | grep -qx 2 && grep -q "^1 .*kind=error source=.*owide.png" l'
+(cat bad.mmt; mm-cut -a item=1 w.mmt) >grids.mmt
+t "a bad grid is an item's fault too" 65 mm-project -m "$N/model" --keep-going grids.mmt
+cp out going.mmt
+t "and the next goes on" 0 sh -c 'mm-ls going.mmt >l && grep -q "^0 .*kind=error" l && grep -q "^1 .*kind=embeds" l'
+t "error records pass" 0 sh -c "mm-project -m '$N/model' going.mmt | cmp - going.mmt"
+t "a broken stream ends it" 65 mm-project -m "$M" --keep-going cut.mmt
+t "without an end" 0 sh -c '! tail -c 64 out | grep -a -q "^mmts 1 end"'
 t "full disk" 74 sh -c "mm-project -m '$M' f.mmt >/dev/full"
 t "closed output" 74 sh -c "mm-project -m '$M' f.mmt >&-"
 t "too large a record" 65 mm-project -m "$M" --max-record 1K f.mmt
