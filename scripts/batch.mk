@@ -21,9 +21,19 @@ define newline
 
 endef
 quote = '$(subst ','\'',$1)'
+to = $(call quote,$@)
+part = $(call quote,$@.part)
 kinds := jpg jpeg png webp gif bmp tif tiff JPG JPEG PNG
-pictures := $(sort $(foreach k,$(kinds),$(wildcard $(DIR)/*.$k)))
-names := $(notdir $(pictures))
+# The pictures whose names make can hold; the others are named on standard error.
+define list
+for f in $(kinds:%=*.%); do
+    case $$f in
+    *[][[:space:]:\;\#%=\|\\*\?\(~]*) [ ! -e "./$$f" ] || printf 'batch.mk: %s: left out, make cannot hold the name\n' "$$f" >&2 ;;
+    *) [ ! -e "./$$f" ] || printf '%s\n' "$$f" ;;
+    esac
+done
+endef
+names := $(sort $(shell cd $(call quote,$(DIR)) && $(subst $(newline), ,$(list))))
 texts := $(names:%=$(OUT)/%.txt)
 
 .SECONDARY:
@@ -39,13 +49,13 @@ $(OUT)/captions.tsv: $(texts) $(OUT)/names
 	mv $@.part $@
 
 $(OUT)/%.txt: $(OUT)/%.mmt $(OUT)/prompt
-	mm-project -j $(THREADS) -m $(call quote,$(MODEL)) $< | mm-llm -j $(THREADS) -m $(call quote,$(MODEL)) \
-	    -p $(call quote,$(PROMPT)) -t 0 -n $(TOKENS) >$@.part || { rm -f $@.part; exit 1; }
-	mv $@.part $@
+	mm-project -j $(THREADS) -m $(call quote,$(MODEL)) $(call quote,$<) | mm-llm -j $(THREADS) -m $(call quote,$(MODEL)) \
+	    -p $(call quote,$(PROMPT)) -t 0 -n $(TOKENS) >$(part) || { rm -f $(part); exit 1; }
+	mv $(part) $(to)
 
 $(OUT)/%.mmt: $(DIR)/% $(OUT)/model
-	mm-encode -j $(THREADS) -m $(call quote,$(MODEL)) $< >$@.part || { rm -f $@.part; exit 1; }
-	mv $@.part $@
+	mm-encode -j $(THREADS) -m $(call quote,$(MODEL)) $(call quote,$<) >$(part) || { rm -f $(part); exit 1; }
+	mv $(part) $(to)
 
 # Settings that results depend on: the file changes only when the setting does.
 $(shell mkdir -p $(call quote,$(OUT)))

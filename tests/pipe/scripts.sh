@@ -77,6 +77,13 @@ moment
 t 'another prompt' 0 batch PROMPT="USER: <image>\\nWhat's this? ASSISTANT:"
 fresh >out
 same 'keeps the features' out 'captions.tsv cat.png.txt cup.png.txt'
+cp "$case/cup.png" "pictures/it's \$5.png"
+cp "$case/cup.png" "pictures/it's\$5.png"
+t 'odd names' 0 batch
+has 'a blank is refused by name' err "it's .5.png: left out"
+t 'quotes are not' 0 grep -q "^it's[$]5.png.[^ ]" pictures/captions/captions.tsv
+rm pictures/it*
+t 'and they go again' 0 batch
 cp "$TOP/Makefile" pictures/broken.png
 t 'a broken picture' 2 batch
 not_there 'leaves no features' pictures/captions/broken.png.mmt
