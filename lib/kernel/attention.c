@@ -248,7 +248,7 @@ static void attend_tile(void *arg, size_t tile, int thread)
     /* last tiles first: with a causal mask they are the longest */
     const size_t r0 = (j->tiles - 1 - tile / j->chunks % j->tiles) * MM_ATTN_ROWS;
     const size_t rows = mm_attn_min(MM_ATTN_ROWS, a->nq * group - r0);
-    size_t j0 = mm_attn_span(a, r0 / group).lo;
+    size_t j0 = mm_attn_span(a, r0 / group).lo / MM_ATTN_KEYS * MM_ATTN_KEYS;
     size_t j1 = mm_attn_span(a, (r0 + rows - 1) / group).hi;
     struct work w;
 
@@ -306,7 +306,7 @@ int mm_attention(float *o, float *lse, const float *q, const void *k, const void
     if (!a->nq || !a->heads)
         return 0;
     j.tiles = mm_attn_div_up(a->nq * mm_attn_group(a), MM_ATTN_ROWS);
-    j.chunks = j.tiles == 1 && a->nk > CHUNK ? mm_attn_div_up(a->nk, CHUNK) : 1;
+    j.chunks = !a->many && j.tiles == 1 && a->nk > CHUNK ? mm_attn_div_up(a->nk, CHUNK) : 1;
     if (!mm_size_align(work_init(&layout, NULL, a->dim, mm_attn_dim(a)) * sizeof(float), 64,
                        &each) ||
         !mm_size_mul(each, threads, &bytes))

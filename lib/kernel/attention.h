@@ -15,6 +15,7 @@ struct mm_attn {
     size_t heads, kv_heads; /* heads % kv_heads == 0; head h uses kv head h / (heads/kv_heads) */
     size_t dim;             /* head_dim of q, k and v */
     float scale;            /* usually 1/sqrt(dim) */
+    bool many;              /* few query rows are rounded as many are */
     bool causal;            /* query i sees keys j <= i + (nk - nq) */
     size_t window;          /* 0: none; else only keys j > i + (nk - nq) - window */
     enum mm_dtype kv;       /* MM_F32 or MM_F16 */

@@ -13,7 +13,8 @@
 #include "kernel/wmat_int.h"
 
 enum {
-    DOT_ROWS = 4,        /* up to here, dot products beat panels */
+    DOT_ROWS = 4,        /* up to here, dot products beat panels of f32, */
+    DOT_ROWS_INT8 = 2,   /* and panels of int8 */
     DOT_BYTES = 64 << 10 /* weights of one tile: they stay in L1/L2 for all rows of x */
 };
 
@@ -201,15 +202,15 @@ static int mul_dot(float *const *y, const float *x, size_t rows, const struct mm
 int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
                       const float *const *b, int n, enum mm_arith arith, struct mm_pool *p)
 {
-    const bool fast = arith == MM_ARITH_FAST && any_quantised(m, n);
+    const bool fast = (arith & MM_ARITH_FAST) && any_quantised(m, n);
 
     for (int i = 1; i < n; i++)
         assert(m[i]->in == m[0]->in);
     if (!rows || !n)
         return 0;
-    if (rows <= DOT_ROWS)
+    if (rows <= DOT_ROWS && !(arith & MM_ARITH_MANY))
         return mul_dot(y, x, rows, m, b, n, fast && mm_kern()->int8_dot, p);
-    return mm_wmat_panel(y, x, rows, m, b, n, fast && mm_kern()->int8_mul, p);
+    return mm_wmat_panel(y, x, rows, m, b, n, int8_mul, p);
 }
 
 int mm_wmat_mul(float *y, const float *x, size_t rows, const struct mm_wmat *m, const float *b,

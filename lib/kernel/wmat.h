@@ -16,7 +16,8 @@ struct mm_wmat;
 
 enum mm_arith {
     MM_ARITH_EXACT, /* f32 products and sums of the widened weights: --exact */
-    MM_ARITH_FAST   /* the fastest this machine has: bf16 or int8 activations */
+    MM_ARITH_FAST,  /* the fastest this machine has: bf16 or int8 activations */
+    MM_ARITH_MANY   /* added to either: few rows are rounded as many rows are */
 };
 
 enum mm_wmat_pack {
@@ -41,7 +42,7 @@ void mm_wmat_row(float *y, const struct mm_wmat *m, size_t r);
  * not overlap x.  Work is cut into tiles fixed by the shapes; p may be NULL.
  * scratch is kept inside a per-call arena of the pool's threads; the result
  * does not depend on the number of threads.  The rounding of a row may depend
- * on rows (1 or many), not on the other rows' values.
+ * on rows (few or many; not with MM_ARITH_MANY), not on the other rows' values.
  * Returns 0, or MM_ENOMEM. */
 MM_MUST_CHECK int mm_wmat_mul(float *y, const float *x, size_t rows, const struct mm_wmat *m,
                               const float *b, enum mm_arith arith, struct mm_pool *p);
