@@ -171,12 +171,12 @@ static int quantise_rows(struct mm_q8_row *xq, void **mem, const float *x, size_
     return 0;
 }
 
-static bool any_quantised(const struct mm_wmat *const *m, int n)
+static int count_quantised(const struct mm_wmat *const *m, int n)
 {
+    int count = 0;
     for (int i = 0; i < n; i++)
-        if (mm_dtype_quantised(m[i]->dtype))
-            return true;
-    return false;
+        count += mm_dtype_quantised(m[i]->dtype);
+    return count;
 }
 
 static int mul_dot(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
@@ -199,17 +199,33 @@ static int mul_dot(float *const *y, const float *x, size_t rows, const struct mm
     return 0;
 }
 
+/* A matrix in a group is multiplied as it would be alone: where the two kinds
+ * part ways at this number of rows, a mixed group is taken apart. */
+static int mul_apart(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
+                     const float *const *b, int n, enum mm_arith arith, struct mm_pool *p)
+{
+    int rc = 0;
+
+    for (int i = 0; i < n && !rc; i++)
+        rc = mm_wmat_mul(y[i], x, rows, m[i], b ? b[i] : NULL, arith, p);
+    return rc;
+}
+
 int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
                       const float *const *b, int n, enum mm_arith arith, struct mm_pool *p)
 {
-    const bool fast = (arith & MM_ARITH_FAST) && any_quantised(m, n);
+    const int quantised = arith & MM_ARITH_FAST ? count_quantised(m, n) : 0;
+    const bool int8_mul = quantised && mm_kern()->int8_mul;
+    const size_t dot_rows = arith & MM_ARITH_MANY ? 0 : int8_mul ? DOT_ROWS_INT8 : DOT_ROWS;
 
     for (int i = 1; i < n; i++)
         assert(m[i]->in == m[0]->in);
     if (!rows || !n)
         return 0;
-    if (rows <= DOT_ROWS && !(arith & MM_ARITH_MANY))
-        return mul_dot(y, x, rows, m, b, n, fast && mm_kern()->int8_dot, p);
+    if (rows <= dot_rows)
+        return mul_dot(y, x, rows, m, b, n, quantised && mm_kern()->int8_dot, p);
+    if (rows <= DOT_ROWS && int8_mul && quantised < n && !(arith & MM_ARITH_MANY))
+        return mul_apart(y, x, rows, m, b, n, arith, p);
     return mm_wmat_panel(y, x, rows, m, b, n, int8_mul, p);
 }
 

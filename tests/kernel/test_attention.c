@@ -187,6 +187,42 @@ static void test_forward(void **state)
     mm_pool_free(p);
 }
 
+/* With many, a query alone gives the bytes it gives among others. */
+static void test_many(void **state)
+{
+    enum { L = 600 };
+    struct mm_rng r;
+    struct data d;
+    struct mm_attn a = { .nq = L,
+                         .nk = L,
+                         .heads = 4,
+                         .kv_heads = 2,
+                         .dim = 24,
+                         .scale = 0.2F,
+                         .causal = true,
+                         .many = true,
+                         .kv = MM_F16 };
+
+    (void)state;
+    mm_rng_seed(&r, 3);
+    data_new(&d, &a, &r);
+    float *o = calloc(L * a.o_row, 4), *one = calloc(a.o_row, 4);
+    for (int windowed = 0; windowed < 2; windowed++) {
+        a.window = windowed ? 90 : 0;
+        assert_int_equal(mm_attention(o, NULL, d.q, d.k16, d.v16, &a, NULL), 0);
+        for (size_t i = 0; i < L; i += 37) {
+            struct mm_attn b = a;
+            b.nq = 1;
+            b.nk = i + 1;
+            assert_int_equal(mm_attention(one, NULL, d.q + i * a.q_row, d.k16, d.v16, &b, NULL), 0);
+            assert_memory_equal(one, o + i * a.o_row, a.heads * a.dim * 4);
+        }
+    }
+    free(o);
+    free(one);
+    data_free(&d);
+}
+
 /* d/dt of <dO, attention> along random directions, by central differences in
  * double, is what the gradients say. */
 static double directional(const struct mm_attn *a, const double *x[3], double *const dir[3],
@@ -283,6 +319,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_many),
         cmocka_unit_test(test_grad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

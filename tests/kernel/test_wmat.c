@@ -214,6 +214,11 @@ static void test_rows_apart(void **state)
         struct mm_wmat *m = wrap(types[t], OUT, IN, w, MM_WMAT_PACK);
         kt_fill(x, ROWS * IN, &r, false);
         assert_int_equal(mm_wmat_mul(y, x, ROWS, m, NULL, MM_ARITH_FAST, NULL), 0);
+        for (size_t i = 0; i < ROWS; i++) /* one row, rounded as one of many */
+            assert_int_equal(mm_wmat_mul(z + i * OUT, x + i * IN, 1, m, NULL,
+                                         MM_ARITH_FAST | MM_ARITH_MANY, NULL),
+                             0);
+        assert_memory_equal(y, z, ROWS * OUT * 4);
         for (size_t i = 0; i < IN; i++)
             x[7 * IN + i] = i == 5 ? NAN : INFINITY;
         assert_int_equal(mm_wmat_mul(z, x, ROWS, m, NULL, MM_ARITH_FAST, NULL), 0);
