@@ -135,7 +135,7 @@ static void to_bf16(uint16_t *y, const float *x, size_t n)
     }
 }
 
-#include "kernel/vec_tmpl.h"
+#include "kernel/vec_tmpl.inc"
 
 void mm_vec_init_avx2(struct mm_kern *k)
 {

@@ -113,7 +113,7 @@ static void to_bf16(uint16_t *y, const float *x, size_t n)
         _mm256_mask_storeu_epi16(y + i, first(n - i), bf16(v_loadn(x + i, n - i)));
 }
 
-#include "kernel/vec_tmpl.h"
+#include "kernel/vec_tmpl.inc"
 
 void mm_vec_init_avx512(struct mm_kern *k)
 {
