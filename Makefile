@@ -53,6 +53,10 @@ UNIT_BINS := $(UNIT_SRC:tests/unit/%.c=$B/tests/unit/%) $(KERN_SRC:tests/kernel/
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BINS := $(BENCH_SRC:tests/bench/%.c=$B/tests/bench/%)
 
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $1 $2")
+
 .PHONY: all check check-fast bench fuzz demo install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -67,39 +71,47 @@ $B/bin:
 
 $B/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
-	$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(call isa,$<) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(call isa,$<) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $B/cmd/%.o: cmd/%.c
 	@mkdir -p $(@D)
-	$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(MM_CPPFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $B/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(MM_CPPFLAGS) -Itests $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(MM_CPPFLAGS) -Itests $(PKG_CFLAGS) $(CPPFLAGS) $(MM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIBMM): $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $B/bin/%: $B/cmd/%.o $(LIBMM)
 	@mkdir -p $(@D)
-	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
 
 $B/tests/unit/%: $B/tests/unit/%.o $(LIBMM)
-	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
 
 $B/tests/kernel/%: $B/tests/kernel/%.o $(LIBMM)
-	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) -lcmocka $(PKG_LIBS)
 
 $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
-	$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
 
 unit: $(UNIT_BINS)
 
 # tests/run does the counting: release, then under the sanitizers.
 check: all unit
 	sh tests/run release
-	$(MAKE) SAN=address,undefined all unit
+	$(MAKE) -j$(shell nproc) SAN=address,undefined all unit
 	sh tests/run san
 
 check-fast: all unit
