@@ -23,9 +23,12 @@ system='<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained
 sed 's/^{"prompt": "\([^"]*\)".*/\1/' "$TOP/tests/pipe/smollm2.jsonl" | while read -r q; do
     printf '{"source":"q","prompt":"%s<|im_start|>user\\n%s<|im_end|>\\n<|im_start|>assistant\\n"}\n' "$system" "$q"
 done >prompts.jsonl
+# with the sanitizers the question alone: fifteen answers take minutes there
+if [ "${CONFIG:-release}" = release ]; then
 t "fifteen prompts" 0 mm-llm -m smollm2 --exact --prompts prompts.jsonl -n 48 -t 0 --json
 cp out answers
 t "as the reference" 0 "${PYTHON:-python3}" check.py "$TOP/tests/pipe/smollm2.jsonl"
+fi
 t "a question" 0 mm-llm -m smollm2 --template chatml -p 'What is the capital of France? Answer in one sentence.'
 same "and its answer" out 'The capital of France is Paris.'
 finish
