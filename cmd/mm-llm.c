@@ -323,6 +323,7 @@ static int open_engine(struct app *a, struct mm_gen_spec g, struct mm_err *e)
     g.sample.bias = o->bias;
     g.sample.nbias = o->nbias;
     g.trim = a->llm.llava.layout != MM_LLAVA_NONE;
+    g.continues = !o->chat && !o->template;
     g.logprobs = o->json;
     g.keep_logits = o->logits || o->trace;
     g.gram = a->gram;
@@ -513,7 +514,7 @@ static int chat_turn(struct app *a, struct mm_chat *chat, const char *s, size_t 
     interrupted = 0;
     int rc = mm_chat_say(chat, MM_ROLE_USER, s, n, &j->item->parts, e);
     if (rc == 0)
-        rc = mm_chat_answer(chat, a->gen, &a->llm.prompt, j->number++, &ans,
+        rc = mm_chat_answer(chat, a->gen, &a->llm.prompt, j->number, &ans,
                             live ? chat_emit : NULL, a, e);
     if (rc == 0)
         rc = mm_sink_answer(&a->sink, j, &ans, live, e);
@@ -544,7 +545,7 @@ static int run_chat(struct app *a, char *const *paths, int n)
     if (rc == 0 && a->o->system)
         rc = mm_chat_say(&chat, MM_ROLE_SYSTEM, a->o->system, strlen(a->o->system), NULL, e);
     signal(SIGINT, on_interrupt); /* ends an answer; reading goes on */
-    while (rc == 0) {
+    for (; rc == 0; j.number += len > 0) {
         if (isatty(STDIN_FILENO) && !a->cmd->quiet)
             fputs("> ", stderr);
         len = getline(&line, &cap, stdin);

@@ -26,6 +26,7 @@ void mm_answer_free(struct mm_answer *a)
     free(a->logprobs);
     free(a->logits);
     mm_buf_free(&a->text);
+    mm_buf_free(&a->printed);
     *a = (struct mm_answer){ 0 };
 }
 
@@ -98,27 +99,53 @@ const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g)
     return &g->stats;
 }
 
-int mm_gen_text(const struct mm_gen *g, struct mm_buf *out, const int32_t *ids, size_t n,
-                bool trim, struct mm_err *e)
+/* What of b is shown: stops and white space cut. */
+static int cut_text(const struct mm_gen *g, struct mm_buf *out, const struct mm_buf *b, bool trim,
+                    struct mm_err *e)
 {
     struct mm_textout t = { .stop = g->o.stop, .nstop = g->o.nstop, .trim = trim };
-    struct mm_buf b = { 0 };
     size_t len;
 
+    mm_textout_put(&t, b->p, b->n);
+    mm_textout_end(&t);
+    const char *p = mm_textout_take(&t, &len);
     mm_buf_reset(out);
+    mm_buf_add(out, p, len);
+    const bool failed = b->failed || t.held.failed || t.out.failed || out->failed;
+    mm_textout_free(&t);
+    return failed ? no_memory(e) : 0;
+}
+
+/* The ids one by one, as they are printed. */
+static int stream_text(const struct mm_gen *g, struct mm_buf *b, const int32_t *ids, size_t n,
+                       bool trim, struct mm_err *e)
+{
+    struct mm_tok_stream *s = NULL;
+    int rc = mm_tok_stream_new(&s, g->tok, g->o.continues && !trim, e);
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = mm_tok_stream_put(s, b, ids[i], e);
+    if (rc == 0)
+        rc = mm_tok_stream_end(s, b, e);
+    mm_tok_stream_free(s);
+    return rc;
+}
+
+int mm_gen_text(const struct mm_gen *g, struct mm_answer *a, size_t n, bool trim, struct mm_err *e)
+{
+    struct mm_buf b = { 0 };
+
     if (!g->tok)
         return 0;
-    int rc = mm_tok_decode(g->tok, &b, ids, n, false, e);
-    if (rc == 0) {
-        mm_textout_put(&t, b.p, b.n);
-        mm_textout_end(&t);
-        const char *p = mm_textout_take(&t, &len);
-        mm_buf_add(out, p, len);
-        if (b.failed || t.out.failed || out->failed)
-            rc = no_memory(e);
-    }
+    int rc = mm_tok_decode(g->tok, &b, a->ids, n, false, e);
+    if (rc == 0)
+        rc = cut_text(g, &a->text, &b, trim, e);
+    mm_buf_reset(&b);
+    if (rc == 0)
+        rc = stream_text(g, &b, a->ids, n, trim, e);
+    if (rc == 0)
+        rc = cut_text(g, &a->printed, &b, trim, e);
     mm_buf_free(&b);
-    mm_textout_free(&t);
     return rc;
 }
 
@@ -189,7 +216,10 @@ static int feed_chunk(struct mm_gen *g, const struct chunk *c, const struct mm_s
         rc = input_rows(g, mm_f32(x) + c[i].row * dim, c[i].f->p, c[i].f->from, c[i].n, e);
     if (rc < 0)
         return rc;
+    const enum mm_arith arith = g->ctx->arith;
+    g->ctx->arith |= MM_ARITH_MANY; /* a prompt gives the same in one piece or several */
     const struct mm_var *h = mm_llama_hidden(g->ctx, g->m, x, seqs, k);
+    g->ctx->arith = arith;
     if (!h)
         return context_error(g, e);
     if (all) {

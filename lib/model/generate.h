@@ -33,6 +33,7 @@ struct mm_gen_spec {
     size_t nstop;
     bool trim;                     /* no white space around an answer; always so after
                                       embeddings */
+    bool continues;                /* answers go on the prompt's text: a first space is printed */
     bool logprobs;                 /* answers have them; costs a pass over the vocabulary */
     bool keep_logits;              /* answers keep the raw logits of each step */
     const struct mm_gram *gram;    /* NULL: free text */
@@ -46,7 +47,10 @@ struct mm_answer {
     float *logprobs;     /* [n] natural, from raw logits over all rows; 0 if not asked for */
     float *logits;       /* [n, vocab] with keep_logits (at least one row), else NULL */
     size_t n, id_cap, lp_cap, logit_cap;
-    struct mm_buf text;  /* without the end token; empty without a tokenizer */
+    /* Without the end token; empty without a tokenizer.  text: as the reference decodes
+     * all ids at once; printed: as emit got it, which differs by the first space of what
+     * continues a prompt and where bytes are no characters. */
+    struct mm_buf text, printed;
     size_t prompt;       /* positions of the prompt */
     size_t computed;     /* of them, not found in the past or another item's prefix */
     enum mm_stop stop;

@@ -135,7 +135,7 @@ static int search_run(struct search *s, size_t room)
         int rc = mm_beams_step(s->b, s->score, s->raw, s->parent, s->token, s->e);
         if (rc <= 0)
             return rc;
-        if (step >= room || (s->g->o.interrupt && *s->g->o.interrupt)) {
+        if (step + 1 >= room || (s->g->o.interrupt && *s->g->o.interrupt)) {
             mm_beams_stop(s->b);
             return 0;
         }
@@ -162,8 +162,7 @@ static int answer_of(struct search *s, const struct mm_hyp *h, size_t max_new, d
     a->score = h->score;
     a->stop = h->ended ? MM_STOP_EOS : h->n >= max_new ? MM_STOP_LENGTH : MM_STOP_CONTEXT;
     a->ms = 1e3 * (mm_gen_now() - start);
-    return mm_gen_text(s->g, &a->text, h->ids, h->n - h->ended,
-                       s->g->o.trim || s->prompt->nrows > 0, s->e);
+    return mm_gen_text(s->g, a, h->n - h->ended, s->g->o.trim || s->prompt->nrows > 0, s->e);
 }
 
 int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_beam_spec *spec,

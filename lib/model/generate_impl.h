@@ -44,11 +44,10 @@ size_t mm_gen_reusable(const struct mm_gen *g, const struct mm_prompt *p);
  * beyond its original length depends on the whole length.) */
 bool mm_gen_may_share(const struct mm_gen *g, size_t a, size_t b);
 
-/* mm_gen_text: the text of an answer's ids[n] (without its end token) as the reference
- * decodes them all at once; what was streamed can differ where bytes are no
- * characters.  Empty without a tokenizer. */
-MM_MUST_CHECK int mm_gen_text(const struct mm_gen *g, struct mm_buf *out, const int32_t *ids,
-                              size_t n, bool trim, struct mm_err *e);
+/* mm_gen_text: text and printed of an answer's first n ids (without its end token).
+ * Empty without a tokenizer. */
+MM_MUST_CHECK int mm_gen_text(const struct mm_gen *g, struct mm_answer *a, size_t n, bool trim,
+                              struct mm_err *e);
 
 double mm_gen_now(void); /* seconds */
 

@@ -60,7 +60,7 @@ static int begin(struct run *r, size_t i, const struct mm_prompt *p, uint64_t nu
     if (rc == 0 && g->o.gram)
         rc = mm_gstate_new(&l->gstate, g->o.gram, r->e);
     if (rc == 0 && g->tok)
-        rc = mm_tok_stream_new(&l->stream, g->tok, false, r->e);
+        rc = mm_tok_stream_new(&l->stream, g->tok, g->o.continues && !l->text.trim, r->e);
     if (rc == 0 && i > 0)
         rc = mm_llama_kv(&l->kv, g->m, g->o.kv, r->e);
     return rc;
@@ -297,8 +297,8 @@ static int end_text(struct run *r, struct live *l)
     if (rc == 0)
         rc = show(r, l);
     const struct mm_answer *a = l->answer;
-    return rc < 0 ? rc : mm_gen_text(r->g, &l->answer->text, a->ids,
-                                     a->n - (a->stop == MM_STOP_EOS), l->text.trim, r->e);
+    return rc < 0 ? rc : mm_gen_text(r->g, l->answer, a->n - (a->stop == MM_STOP_EOS),
+                                     l->text.trim, r->e);
 }
 
 /* Choose the next token of one sequence and see whether it ends the answer. */
@@ -310,8 +310,8 @@ static int next_token(struct run *r, struct live *l)
     bool hit = false;
     int rc = keep_logits(r, l, a->n);
 
-    if (rc == 0 && g->o.max_new == 0) {
-        stop(r, l, MM_STOP_LENGTH);
+    if (rc == 0 && (g->o.max_new == 0 || l->seq.n >= g->context)) { /* of the prompt alone */
+        stop(r, l, g->o.max_new ? MM_STOP_CONTEXT : MM_STOP_LENGTH);
         return end_text(r, l);
     }
     if (rc == 0)
@@ -344,7 +344,7 @@ static int next_token(struct run *r, struct live *l)
         stop(r, l, MM_STOP_STOP);
     else if (a->n >= g->o.max_new)
         stop(r, l, MM_STOP_LENGTH);
-    else if (l->seq.n > g->context)
+    else if (l->seq.n >= g->context)
         stop(r, l, MM_STOP_CONTEXT);
     return l->done ? end_text(r, l) : show(r, l);
 }

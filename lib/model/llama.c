@@ -333,6 +333,7 @@ static bool cached_attention(struct mm_ctx *c, const struct mm_llama *m, float *
     const size_t past = mm_kv_len(s->kv);
     struct mm_attn a = { .nq = s->n, .nk = past + s->n, .heads = h, .kv_heads = kh, .dim = d,
                          .scale = 1.0f / sqrtf((float)d), .causal = true,
+                         .many = (c->arith & MM_ARITH_MANY) != 0,
                          .window = (size_t)m->c.window, .kv = mm_kv_dtype(s->kv),
                          .q_row = h * d, .q_head = d, .o_row = h * d, .o_head = d,
                          .k_row = d, .v_row = d };

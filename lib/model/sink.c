@@ -147,8 +147,8 @@ int mm_sink_answer(struct mm_sink *s, const struct mm_job *j, struct mm_answer *
     }
     for (size_t i = 0; i < a->n && !s->has_text; i++)
         mm_buf_printf(&s->out, "%s%" PRId32, i ? " " : "", a->ids[i]);
-    if (s->has_text && !shown && a->text.n)
-        mm_buf_add(&s->out, a->text.p, a->text.n);
+    if (s->has_text && !shown && a->printed.n)
+        mm_buf_add(&s->out, a->printed.p, a->printed.n);
     mm_buf_char(&s->out, '\n');
     return s->out.failed ? no_memory(e) : 0;
 }

@@ -97,7 +97,11 @@ json "d[0]['tokens']==[9] and d[0]['stop']=='eos'"; ok "ends the answer" $?
 t "not before --min-tokens" 0 mm-llm -m "$B" -n 9 --logit-bias 9=1000 --eos 9 --min-tokens 3 --json ids.mmt
 json "d[0]['tokens'][3]==9 and len(d[0]['tokens'])==4"; ok "but then" $?
 t "a full context" 0 mm-llm -m "$B" -c 6 --json ids.mmt
-json "d[0]['stop']=='context' and len(d[0]['tokens'])==3"; ok "says so" $?
+json "d[0]['stop']=='context' and len(d[0]['tokens'])==2"; ok "says so" $?
+t "filled by the prompt" 0 mm-llm -m "$B" -c 4 --json ids.mmt
+json "d[0]['stop']=='context' and d[0]['tokens']==[]"; ok "leaves no room" $?
+t "filled by a beam" 0 mm-llm -m "$B" -c 6 --beam 2 --json ids.mmt
+json "len(d[0]['tokens'])<=2"; ok "ends it" $?
 t "a prompt that does not fit" 65 mm-llm -m "$B" -c 3 ids.mmt
 has "both numbers" err '4 positions, the context 3'
 printf 'root ::= "{" [a-d]{2,4} "}" # four at most\n' >g.gbnf
@@ -111,11 +115,22 @@ printf 'root ::= "a' >bad.gbnf
 t "a grammar that is none" 65 mm-llm -m "$M" -p x --grammar bad.gbnf
 has "the place" err 'bad.gbnf: grammar: line 1, column 12'
 
+V=$GOLDEN/llama/vicuna/model
+the=$(echo '"hello the"' | mm-tokens -m "$V" --json | sed 's/.*,//; s/]//')
+t "a continuation" 0 mm-llm -m "$V" -p hello -n 2 --logit-bias "$the=1e6"
+same "keeps the space before its first word" out " the the"
+t "of a batch" 0 sh -c "printf '{\"prompt\":\"hello\"}\n{\"prompt\":\"a\"}\n' >b.jsonl; mm-llm -m '$V' --prompts b.jsonl -B 2 -n 2 --logit-bias '$the=1e6'"
+same "each" out " the the
+ the the"
+t "a turn" 0 sh -c "echo hello | mm-llm -m '$V' --template vicuna_v1 --chat -n 2 --logit-bias '$the=1e6'"
+same "has none" out "the the"
+
 # --- states
 t "a state is saved" 0 sh -c "mm-llm -m '$M' -p 'USER: <image>' -n 0 --save-state s.mmt <cat.mmt"
 t "and continued" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '\\nDescribe the cup. ASSISTANT:' -n 8 -v"
 head -n 1 answers | cmp -s - out; ok "as if asked at once" $?
 has "nothing is computed again" err 'prefill: .* reused'
+t "to the last digit" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '\\n' -n 8 --json | sed 's/\"ms.*//' >1; mm-llm -m '$M' -p 'USER: <image>\n' -n 8 --json cat.mmt | sed 's/.*\"prompt_t/\"prompt_t/; s/\"ms.*//' >2; sed 's/.*\"prompt_t/\"prompt_t/' 1 | cmp - 2"
 t "the whole prompt may be given" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '$Q' -n 8"
 head -n 1 answers | cmp -s - out; ok "with the same answer" $?
 t "no prompt: go on" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -n 4"
@@ -133,6 +148,8 @@ t "chat" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 -v <turns"
 [ "$(wc -l <out)" = 3 ]; ok "an answer a turn" $?
 reused=$(sed -n 's/.*, \([0-9]*\) reused.*/\1/p' err)
 [ "${reused:-0}" -gt 20 ]; ok "old turns are not computed again" $?
+t "chat in JSON" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 2 --json <turns"
+json "[x['item'] for x in d]==[0,1,2]"; ok "an item a turn" $?
 t "chat about a picture" 0 sh -c "mm-llm -m '$M' --template vicuna_v1 --chat -n 6 --json cat.mmt <turns"
 json "len(d)==3 and d[1]['prompt_tokens']>d[0]['prompt_tokens']>25"; ok "with its history" $?
 mkfifo turns.fifo long.fifo

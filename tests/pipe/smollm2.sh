@@ -31,4 +31,19 @@ t "as the reference" 0 "${PYTHON:-python3}" check.py "$TOP/tests/pipe/smollm2.js
 fi
 t "a question" 0 mm-llm -m smollm2 --template chatml -p 'What is the capital of France? Answer in one sentence.'
 same "and its answer" out 'The capital of France is Paris.'
+
+# --- a state of many positions: what follows is rounded as if all came at once
+i=0
+while [ $i -lt 60 ]; do
+    printf 'The quick brown fox number %d jumps over the lazy dog. ' $i
+    i=$((i + 1))
+done >long.txt
+{ cat long.txt; printf 'What is'; } >all.txt
+t "a long prompt" 0 sh -c 'mm-llm -m smollm2 --prompt-file all.txt -n 8 --json -v | sed "s/, .ms.*//" >cold'
+cold=$(sed -n 's/.* positions in \([0-9]*\)\..*/\1/p' err)
+t "saved" 0 mm-llm -m smollm2 --prompt-file long.txt -n 0 --save-state s.mmt
+t "continued" 0 sh -c 'mm-llm -m smollm2 --load-state s.mmt -p "What is" -n 8 --json -v | sed "s/, .ms.*//" >warm'
+cmp -s cold warm; ok "to the last digit" $?
+warm=$(sed -n 's/.* positions in \([0-9]*\)\..*/\1/p' err)
+[ "$((warm * 10))" -le "$cold" ]; ok "in a tenth of the time" $?
 finish
