@@ -61,9 +61,11 @@ unsigned mm_cpu_detect(void)
 #endif
     const char *mask = getenv("MM_CPU");
     if (mask && strcmp(mask, "scalar") == 0)
-        cpu = 0;
-    else if (mask && strcmp(mask, "avx2") == 0)
+        return 0;
+    if (mask && strcmp(mask, "avx2") == 0)
         cpu &= MM_CPU_AVX2;
+    if (!cpu || (mask && strcmp(mask, "blas") == 0))
+        cpu = MM_CPU_BLAS;
     return cpu;
 }
 
@@ -73,6 +75,8 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
     mm_vec_init_c(k);
     mm_qrow_init_c(k);
     mm_tile_init_c(k);
+    if (cpu & MM_CPU_BLAS)
+        mm_tile_init_blas(k);
 #if MM_X86
     if (cpu & MM_CPU_AVX2) {
         mm_vec_init_avx2(k);
@@ -85,8 +89,6 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
         mm_qrow_init_avx512(k);
         mm_tile_init_avx512(k);
     }
-#else
-    (void)cpu;
 #endif
 }
 

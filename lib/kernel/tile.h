@@ -5,6 +5,7 @@
 #include "kernel/kernel.h"
 
 void mm_tile_init_c(struct mm_kern *k);
+void mm_tile_init_blas(struct mm_kern *k);
 void mm_tile_init_avx2(struct mm_kern *k);
 void mm_tile_init_avx512(struct mm_kern *k);
 

@@ -28,6 +28,7 @@ static const struct {
     unsigned cpu;
 } kt_tables[] = {
     { "scalar", 0 },
+    { "blas", MM_CPU_BLAS },
     { "avx2", MM_CPU_AVX2 },
     { "avx512", MM_CPU_AVX2 | MM_CPU_AVX512 | MM_CPU_VNNI },
 };
@@ -36,7 +37,8 @@ enum { KT_TABLES = sizeof(kt_tables) / sizeof(kt_tables[0]) };
 
 static inline bool kt_can(size_t table)
 {
-    return (mm_cpu_detect() & kt_tables[table].cpu) == kt_tables[table].cpu;
+    return kt_tables[table].cpu == MM_CPU_BLAS ||
+           (mm_cpu_detect() & kt_tables[table].cpu) == kt_tables[table].cpu;
 }
 
 /* A buffer of n bytes: the byte after its last one faults, the bytes before it
