@@ -57,7 +57,7 @@ BENCH_BINS := $(BENCH_SRC:tests/bench/%.c=$B/tests/bench/%)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $1 $2")
 
-.PHONY: all check check-fast bench fuzz demo install uninstall clean
+.PHONY: FORCE all check check-fast bench fuzz demo install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -68,6 +68,13 @@ build/bin: | $B/bin
 
 $B/bin:
 	mkdir -p $@
+
+# What is compiled in: another PREFIX or VERSION makes their users anew.
+$B/config: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX) $(VERSION)' | cmp -s - $@ || echo '$(PREFIX) $(VERSION)' >$@
+
+$B/lib/weights/ckpt.o $B/lib/base/cmd.o: $B/config
 
 $B/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
@@ -126,7 +133,7 @@ fuzz:
 demo: all
 	sh scripts/demo.sh
 
-SCRIPTS := $(filter-out scripts/deps scripts/demo scripts/check scripts/demo.sh,$(wildcard scripts/mm-*))
+SCRIPTS := $(wildcard scripts/mm-*)
 
 install: all
 	install -d $(BINDIR) $(LIBDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
@@ -135,7 +142,7 @@ install: all
 	for s in 1 5 7; do for p in man/*.$$s; do [ ! -e "$$p" ] || install -m 644 "$$p" $(MANDIR)/man$$s; done; done
 
 uninstall:
-	rm -f $(PROGS:%=$(BINDIR)/%) $(notdir $(SCRIPTS:%=$(BINDIR)/%))
+	rm -f $(addprefix $(BINDIR)/,$(PROGS) $(notdir $(SCRIPTS)))
 	rm -rf $(LIBDIR)
 	for s in 1 5 7; do for p in man/*.$$s; do rm -f "$(MANDIR)/man$$s/$${p##*/}"; done; done
 
