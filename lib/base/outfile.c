@@ -17,6 +17,7 @@ struct mm_outfile {
     char *path; /* final name */
     char *tmp;  /* NULL: written in place */
     int slot;   /* in open_tmp, or -1 */
+    int sys;    /* errno of the first write that failed, or 0 */
 };
 
 /* Names of open temporaries: the one thing a signal handler can reach. */
@@ -93,6 +94,32 @@ static int open_temp(struct mm_outfile *f, const struct stat *old)
     return fd;
 }
 
+/* Through symbolic links, dangling ones too: what they name is replaced, not they. */
+static void follow_links(struct mm_outfile *f)
+{
+    enum { MAX_LINKS = 16, MAX_NAME = 4096 };
+    char to[MAX_NAME];
+
+    for (int i = 0; i < MAX_LINKS; i++) {
+        const ssize_t n = readlink(f->path, to, sizeof(to));
+        const char *slash = strrchr(f->path, '/');
+        struct mm_buf b = { 0 };
+
+        if (n <= 0 || n == (ssize_t)sizeof(to))
+            return;
+        if (to[0] != '/' && slash != NULL)
+            mm_buf_add(&b, f->path, (size_t)(slash - f->path) + 1);
+        mm_buf_add(&b, to, (size_t)n);
+        mm_buf_char(&b, '\0');
+        if (b.failed) {
+            mm_buf_free(&b);
+            return;
+        }
+        free(f->path);
+        f->path = b.p;
+    }
+}
+
 static int open_fd(struct mm_outfile *f, const char *path)
 {
     struct stat st;
@@ -106,14 +133,7 @@ static int open_fd(struct mm_outfile *f, const char *path)
     }
     if (exists && !S_ISREG(st.st_mode))
         return open(path, O_WRONLY | O_CLOEXEC);
-    if (exists) { /* through a symbolic link: replace what it points at */
-        char *real = realpath(path, NULL);
-
-        if (real != NULL) {
-            free(f->path);
-            f->path = real;
-        }
-    }
+    follow_links(f);
     return open_temp(f, exists ? &st : NULL);
 }
 
@@ -150,6 +170,12 @@ FILE *mm_outfile_fp(struct mm_outfile *f)
     return f->fp;
 }
 
+void mm_outfile_write(struct mm_outfile *f, const void *p, size_t n)
+{
+    if (n > 0 && fwrite(p, 1, n, f->fp) != n && f->sys == 0)
+        f->sys = errno;
+}
+
 int mm_outfile_fd(struct mm_outfile *f)
 {
     return fileno(f->fp);
@@ -174,14 +200,15 @@ int mm_outfile_commit(struct mm_outfile *f, struct mm_err *e)
 {
     bool ok = !ferror(f->fp);
 
-    if (!ok)
-        errno = EIO;
+    errno = 0;
     if (fflush(f->fp) != 0)
         ok = false;
+    if (f->sys != 0 || (!ok && errno == 0))
+        errno = f->sys != 0 ? f->sys : EIO;
     if (ok && f->tmp != NULL && fsync(fileno(f->fp)) < 0)
         ok = errno == EINVAL || errno == ENOTSUP;
     if (!ok) {
-        mm_err_set(e, MM_EIO, "%s:", f->path);
+        mm_err_set(e, MM_EIO, "%s:", strcmp(f->path, "-") == 0 ? "standard output" : f->path);
         mm_outfile_abort(f);
         return MM_EIO;
     }

@@ -14,12 +14,15 @@
 struct mm_outfile;
 
 /* mm_outfile_open: path "-" writes to standard output (commit then flushes).
+ * A symbolic link stays, and what it names is written.
  * A path that is no regular file (a device, a fifo) is written in place. */
 MM_MUST_CHECK int mm_outfile_open(struct mm_outfile **f, const char *path,
                                   struct mm_err *e);
 
 /* mm_outfile_fp: the stream to write to; owned by f. */
 FILE *mm_outfile_fp(struct mm_outfile *f);
+/* mm_outfile_write: n bytes to that stream; commit tells of a failure, with its reason. */
+void mm_outfile_write(struct mm_outfile *f, const void *p, size_t n);
 int mm_outfile_fd(struct mm_outfile *f); /* same file, unbuffered: do not mix */
 
 /* mm_outfile_commit: flush, check, fsync, close, rename; frees f whatever

@@ -240,8 +240,7 @@ static int check(const struct mm_ggufw *w, struct mm_err *e)
 
 static void put(struct mm_ggufw *w, const void *p, size_t n)
 {
-    if (n)
-        (void)!fwrite(p, 1, n, mm_outfile_fp(w->f)); /* commit checks the stream */
+    mm_outfile_write(w->f, p, n); /* commit tells of a failure */
 }
 
 /* Zeros up to the next multiple of the alignment; n bytes came before. */

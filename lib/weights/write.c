@@ -25,7 +25,7 @@
 /* ---- bytes to a file, or to a checksum first ---- */
 
 struct sink {
-    FILE *fp; /* NULL: only count and sum */
+    struct mm_outfile *f; /* NULL: only count and sum */
     uint64_t n;
     uint32_t crc;
 };
@@ -33,10 +33,10 @@ struct sink {
 static void emit(struct sink *s, const void *p, size_t n)
 {
     s->n += n;
-    if (!s->fp)
+    if (!s->f)
         s->crc = mm_crc32(s->crc, p, n);
-    else if (n)
-        (void)!fwrite(p, 1, n, s->fp); /* the stream's error flag is checked by commit */
+    else
+        mm_outfile_write(s->f, p, n); /* commit tells of a failure */
 }
 
 static bool is_widened(enum mm_dtype d)
@@ -181,7 +181,7 @@ int mm_write_safetensors(const char *path, const struct mm_named *v, size_t n, c
     if ((rc = sorted(&s, v, n, by_rank, e)) < 0 || (rc = make_header(&head, s, n, meta, e)) < 0)
         mm_err_prefix(e, "%s", path);
     else if ((rc = mm_outfile_open(&f, path, e)) == 0) {
-        struct sink out = { .fp = mm_outfile_fp(f) };
+        struct sink out = { .f = f };
         mm_put_u64(len, head.n);
         emit(&out, len, sizeof len);
         emit(&out, head.p, head.n);
@@ -244,7 +244,7 @@ int mm_write_npy(const char *path, const struct mm_tensor *t, struct mm_err *e)
         return mm_err_set(e, MM_EDATA, "%s: %s cannot be stored in .npy", path,
                           mm_dtype_name(t->dtype));
     if ((rc = npy_header(&head, t, e)) == 0 && (rc = mm_outfile_open(&f, path, e)) == 0) {
-        struct sink out = { .fp = mm_outfile_fp(f) };
+        struct sink out = { .f = f };
         emit(&out, head.p, head.n);
         emit_widened(&out, t);
         rc = finish(f, path, 0, e);
@@ -417,7 +417,7 @@ int mm_write_npz(const char *path, const struct mm_named *v, size_t n, struct mm
     if (rc < 0)
         mm_err_prefix(e, "%s", path);
     else if ((rc = mm_outfile_open(&f, path, e)) == 0) {
-        struct sink out = { .fp = mm_outfile_fp(f) };
+        struct sink out = { .f = f };
         rc = write_members(&out, m, v, n, e);
         rc = finish(f, path, rc, e);
     }
