@@ -182,11 +182,7 @@ static int write_bytes(const char *path, const void *p, size_t n, struct mm_err 
 
     if (rc < 0)
         return rc;
-    if (fwrite(p, 1, n, mm_outfile_fp(f)) != n) {
-        mm_err_set(e, MM_EIO, "%s:", path);
-        mm_outfile_abort(f);
-        return MM_EIO;
-    }
+    mm_outfile_write(f, p, n);
     return mm_outfile_commit(f, e);
 }
 
@@ -468,7 +464,7 @@ static int unpack(struct unpacker *u)
 
 static int form_of_output(const char *path)
 {
-    const char *dot = strrchr(path, '.');
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash != NULL ? slash : path, '.');
     struct stat st;
     int form = NPZ;
 
@@ -476,7 +472,7 @@ static int form_of_output(const char *path)
                             || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))))
         return DIR;
     if (dot == NULL)
-        return NONE;
+        return strcmp(path, "-") != 0 ? DIR : NONE;
     while (form < DIR && strcasecmp(dot + 1, forms[form]) != 0)
         form++;
     return form < DIR ? form : NONE;

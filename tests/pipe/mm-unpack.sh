@@ -76,6 +76,12 @@ t "no format" 64 mm-unpack -o x.dat all.mmt
 t "no such input" 66 mm-unpack -o x.npz nothing.mmt
 t "no such directory" 74 mm-unpack -o no/such/x.npz all.mmt
 t "full disk" 74 mm-unpack -q -o /dev/full --format npz all.mmt
+has "says so" err '/dev/full: No space left on device'
+t "no suffix" 0 mm-unpack -q -o folder all.mmt
+t "is a directory" 0 test -d folder
+ln -s real.npz link.npz
+t "a link to nothing" 0 mm-unpack -q -o link.npz all.mmt
+t "stays a link" 0 test -L link.npz -a -f real.npz
 printf 'old' >old.npz
 t "a failure" 65 mm-unpack -o old.npz half.mmt
 test "$(cat old.npz)" = old; ok "leaves the old file" $?
