@@ -367,7 +367,7 @@ static int take_lines(struct encoder *en, const struct mm_operand *op)
         if (rc < 0)
             return rc;
         s += len + 1;
-        en->item += s < end;
+        en->item += s < end && en->item < INT64_MAX;
     }
     return 0;
 }
@@ -423,7 +423,7 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
             if (en->o->one_item)
                 break;
         }
-        en->item += last;
+        en->item += last && en->item < INT64_MAX;
         mm_progress_step(&p, i + 1);
     }
     mm_progress_end(&p);

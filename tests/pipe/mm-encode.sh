@@ -66,6 +66,8 @@ head -c 30000 faulty.mmt >cut.mmt
 t "a truncated stream, whatever goes on" 65 mm-encode -m "$M" --keep-going "$P/cat.png" cut.mmt "$P/cup.png"
 t "gets no end" 0 sh -c '! tail -c 64 out | grep -a -q "^mmts 1 end"'
 t "-p is for pictures" 65 mm-encode -m "$M" -p x px.mmt
+mm-cut -a item=9223372036854775807 hello.mmt >last.mmt
+t "the last item of all" 0 sh -c "mm-encode -m '$M' last.mmt | cmp - last.mmt"
 t "a directory is no input" 66 mm-encode -m "$M" .
 t "every failure goes on" 65 mm-encode -m "$M" --keep-going . no.png /dev/null hello.txt "$P/cat.png"
 cp out going.mmt
