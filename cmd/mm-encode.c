@@ -312,18 +312,22 @@ static int take_record(struct encoder *en, struct mm_rec *rec)
     return mm_featq_pass(en->q, rec, &en->cmd->err);
 }
 
-/* The records of a stream keep their items, but with -1.  With --keep-going and --trace an
+/* The records of a stream keep their items, but with -1 and where an earlier operand or
+ * section had the number.  With --keep-going and --trace an
  * item goes as a whole, else each record as soon as it can. */
 static int take_stream(struct encoder *en, const struct mm_operand *op)
 {
     const bool one = en->o->one_item, whole = one || en->o->keep_going || en->trace;
     struct mm_err *e = &en->cmd->err;
+    struct mm_numbering numbering = { .last = en->item - 1 };
     int64_t item = -1, bad = -1; /* at hand; given up */
     bool any = false;
     struct mm_rec rec;
     int rc;
 
     while ((rc = mm_reader_get(op->reader, &rec, e)) > 0) {
+        if (!one && mm_number(&numbering, &rec, mm_reader_section(op->reader), e) < 0)
+            return mm_err_prefix(e, "%s", op->what);
         const int64_t own = one ? en->item : mm_rec_int(&rec, "item", -1);
 
         if (one && mm_rec_setf(&rec, "item", "%" PRId64, own) < 0)

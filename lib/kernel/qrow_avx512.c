@@ -509,7 +509,7 @@ INLINE float dot_plain(const void *w, const float *x, size_t n, enum mm_dtype t)
                                    _mm512_loadu_ps(x + i + 16 * j), s[j]);
     }
     for (; i < n; i += 16) {
-        const __mmask16 k = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        const __mmask16 k = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffffu);
         s[0] = _mm512_fmadd_ps(plain16(w, i, k, t), _mm512_maskz_loadu_ps(k, x + i), s[0]);
     }
     return _mm512_reduce_add_ps(

@@ -57,7 +57,7 @@ INLINE void load16(__m512i v[16], const char *x, size_t ld, int rows, __mmask16 
 
 INLINE __mmask16 tail_mask(size_t n)
 {
-    return n < 16 ? (__mmask16)((1u << n) - 1) : 0xffff;
+    return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffffu);
 }
 
 static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)

@@ -24,9 +24,7 @@ struct mm_input {
     struct mm_reader *reader;
     bool renumber;
     uint64_t sections;  /* of the files before this one */
-    uint64_t section;   /* of the last record, counted over all files */
-    int64_t offset;     /* added to the items of this section */
-    int64_t last;       /* highest item so far, -1: none */
+    struct mm_numbering numbering;
 };
 
 static void close_file(struct mm_input *in)
@@ -69,7 +67,7 @@ int mm_input_open(struct mm_input **out, char *const *paths, int n, size_t max_r
     in->paths = paths;
     in->n = n;
     in->fd = -1;
-    in->last = -1;
+    in->numbering.last = -1;
     in->max_record = max_record;
     rc = open_next(in, e);
     if (rc < 0) {
@@ -93,25 +91,24 @@ void mm_input_renumber(struct mm_input *in)
     in->renumber = true;
 }
 
-/* Number the item of a record on from those of the sections before. */
-static int renumber(struct mm_input *in, struct mm_rec *rec, struct mm_err *e)
+int mm_number(struct mm_numbering *n, struct mm_rec *rec, uint64_t section, struct mm_err *e)
 {
-    const uint64_t section = in->sections + mm_reader_section(in->reader);
     int64_t item = mm_rec_int(rec, "item", -1);
 
     if (item < 0)
-        return 1;
-    if (section != in->section) {
-        in->section = section;
-        in->offset = item <= in->last ? in->last + 1 - item : 0;
+        return 0;
+    if (!n->started || section != n->section) {
+        n->started = true;
+        n->section = section;
+        n->offset = item <= n->last ? n->last + 1 - item : 0;
     }
-    if (__builtin_add_overflow(item, in->offset, &item))
-        return mm_err_set(e, MM_EDATA, "%s: item %" PRId64 " is too large", in->name, item);
-    if (item > in->last)
-        in->last = item;
-    if (in->offset && mm_rec_setf(rec, "item", "%" PRId64, item) < 0)
+    if (__builtin_add_overflow(item, n->offset, &item))
+        return mm_err_set(e, MM_EDATA, "item %" PRId64 " is too large", item);
+    if (item > n->last)
+        n->last = item;
+    if (n->offset && mm_rec_setf(rec, "item", "%" PRId64, item) < 0)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
-    return 1;
+    return 0;
 }
 
 int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct mm_err *e)
@@ -119,8 +116,9 @@ int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct mm_err *e)
     for (;;) {
         int rc = mm_reader_get(in->reader, rec, e);
 
-        if (rc > 0 && in->renumber)
-            return renumber(in, rec, e);
+        if (rc > 0 && in->renumber &&
+            mm_number(&in->numbering, rec, in->sections + mm_reader_section(in->reader), e) < 0)
+            return mm_err_prefix(e, "%s", in->name);
         if (rc != 0 || in->next >= in->n)
             return rc;
         close_file(in);

@@ -39,6 +39,20 @@ void mm_input_close(struct mm_input *in); /* takes NULL */
  * properly, or an error that names the file. */
 MM_MUST_CHECK int mm_input_get(struct mm_input *in, struct mm_rec *rec, struct mm_err *e);
 
+/* Numbering that keeps items of different sections apart: start with { .last = the
+ * highest item before, or -1 }. */
+struct mm_numbering {
+    uint64_t section; /* of the last record */
+    int64_t offset;   /* added to the items of this section */
+    int64_t last;     /* highest item so far */
+    bool started;
+};
+
+/* mm_number: set rec's item, if it has one, to its number in a whole of many sections.
+ * section: of rec, any count that differs from one to the next.  MM_EDATA, MM_ENOMEM. */
+MM_MUST_CHECK int mm_number(struct mm_numbering *n, struct mm_rec *rec, uint64_t section,
+                            struct mm_err *e);
+
 /* mm_input_renumber: items of different sections and files are different items.  From
  * now on a section whose items begin at or below one seen before is numbered on
  * from there, so that `cat a.mmt b.mmt` is two items and not one. */

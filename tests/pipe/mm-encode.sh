@@ -75,6 +75,11 @@ t "with its own error record" 0 sh -c 'mm-ls going.mmt >l && grep -c kind=error 
 t "no trace on standard output" 64 mm-encode -m "$M" --trace - "$P/cat.png"
 t "a model without a name" 66 mm-encode -m '' "$P/cat.png"
 
+mm-cut -w name=pixel_values tr.mmt | mm-cut -a kind=pixels -a item=0 >zero.mmt
+t "items of several sections stay apart" 0 sh -c "cat zero.mmt zero.mmt |
+    mm-encode -m '$M' '$P/cup.png' - | mm-ls | cut -c1 | paste -s -d ' ' -"
+same "numbered on" out '0 1 2'
+
 # texts and shared space
 t "texts" 0 sh -c "mm-encode -m '$Z/model' --text 'a photo of a cat' 'a cup of coffee on the table' >t.mmt && mm-ls t.mmt"
 t "are two" 0 test "$(wc -l <out)" = 2
