@@ -138,9 +138,14 @@ static bool has_head(const struct plan *p)
 
 static int plan_tensors(struct plan *p)
 {
+    char glob[200];
     int rc = 0;
 
     p->conf.vocab = -1;
+    for (int i = 0; bodies[i]; i++) {
+        snprintf(glob, sizeof glob, "%slayers.*", bodies[i]);
+        mm_load_strict(p->load, glob);
+    }
     mm_load_prefix(p->load, bodies);
     if ((rc = add(p, &embedding, -1)) < 0)
         return rc;

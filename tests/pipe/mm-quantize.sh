@@ -53,6 +53,20 @@ ok "says nothing" $?
 mm-ls odd.gguf >out
 has "become f16" out 'f16.*blk.0.attn_q.weight'
 
+# a tensor that no layer has
+cp -r "$L/tied/model" odd && chmod -R u+w odd
+"${PYTHON:-python3}" -c "
+import json, struct
+b = open('odd/model.safetensors', 'rb').read()
+n, = struct.unpack('<Q', b[:8])
+h, data = json.loads(b[8:8 + n]), b[8 + n:]
+h['model.layers.0.extra.weight'] = {'dtype': 'F32', 'shape': [2], 'data_offsets': [len(data), len(data) + 8]}
+j = json.dumps(h).encode()
+open('odd/model.safetensors', 'wb').write(struct.pack('<Q', len(j)) + j + data + bytes(8))"
+t "a surplus tensor" 65 mm-quantize -q -t f16 -o surplus.gguf odd
+has "is named with its shape" err "surplus 'model.layers.0.extra.weight' \[2\]"
+not_there "and nothing is written" surplus.gguf
+
 # adapters
 t "LoRA" 0 mm-quantize -q -t f32 -o lora.gguf --lora "$L/lora/adapter" "$L/lora/model"
 t "base" 0 mm-quantize -q -t f32 -o base.gguf "$L/lora/model"
