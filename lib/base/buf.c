@@ -48,7 +48,6 @@ void mm_buf_free(struct mm_buf *b)
 void mm_buf_reset(struct mm_buf *b)
 {
     b->n = 0;
-    b->failed = false;
     if (b->p != NULL)
         b->p[0] = '\0';
 }

@@ -16,7 +16,7 @@ struct mm_buf {
 
 /* Zero-initialise to start; mm_buf_free undoes and takes an empty one. */
 void mm_buf_free(struct mm_buf *b);
-void mm_buf_reset(struct mm_buf *b); /* n = 0, memory kept */
+void mm_buf_reset(struct mm_buf *b); /* n = 0; memory and `failed` are kept */
 void mm_buf_add(struct mm_buf *b, const void *p, size_t n);
 void mm_buf_str(struct mm_buf *b, const char *s);
 void mm_buf_char(struct mm_buf *b, char c);

@@ -15,7 +15,6 @@ void mm_words_reset(struct mm_words *w)
 {
     mm_buf_reset(&w->text);
     w->n = 0;
-    w->failed = false;
 }
 
 static void append(struct mm_words *w, struct mm_word word)
