@@ -168,7 +168,7 @@ int mm_map_open(struct mm_map *m, const char *path, size_t max, struct mm_err *e
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 
         if (p == MAP_FAILED)
-            rc = mm_err_set(e, MM_EIO, "%s: mmap:", path);
+            rc = mm_err_set(e, errno == ENOMEM ? MM_ENOMEM : MM_EIO, "%s: mmap:", path);
         else
             *m = (struct mm_map){ p, (size_t)st.st_size, 1 };
     } else {

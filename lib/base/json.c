@@ -45,17 +45,19 @@ int mm_json_load(json_t **out, const char *text, size_t n, const char *what, str
     json_error_t je;
 
     *out = json_loadb(text, n, FLAGS, &je);
+    bool failed = false;
     if (*out == NULL && json_error_code(&je) == json_error_numeric_overflow) {
         struct mm_buf b = { 0 };
 
         widen_integers(&b, text, n);
-        if (!b.failed)
+        failed = b.failed;
+        if (!failed)
             *out = json_loadb(b.p, b.n, FLAGS, &je);
         mm_buf_free(&b);
     }
     if (*out != NULL)
         return 0;
-    if (json_error_code(&je) == json_error_out_of_memory)
+    if (failed || json_error_code(&je) == json_error_out_of_memory)
         return mm_err_set(e, MM_ENOMEM, "%s: out of memory", what);
     return mm_err_set(e, MM_EDATA, "%s: line %d column %d: %s", what, je.line, je.column,
                       je.text);

@@ -95,7 +95,7 @@ static int open_temp(struct mm_outfile *f, const struct stat *old)
 }
 
 /* Through symbolic links, dangling ones too: what they name is replaced, not they. */
-static void follow_links(struct mm_outfile *f)
+static int follow_links(struct mm_outfile *f)
 {
     enum { MAX_LINKS = 16, MAX_NAME = 4096 };
     char to[MAX_NAME];
@@ -106,18 +106,20 @@ static void follow_links(struct mm_outfile *f)
         struct mm_buf b = { 0 };
 
         if (n <= 0 || n == (ssize_t)sizeof(to))
-            return;
+            return 0;
         if (to[0] != '/' && slash != NULL)
             mm_buf_add(&b, f->path, (size_t)(slash - f->path) + 1);
         mm_buf_add(&b, to, (size_t)n);
         mm_buf_char(&b, '\0');
         if (b.failed) {
             mm_buf_free(&b);
-            return;
+            errno = ENOMEM;
+            return -1;
         }
         free(f->path);
         f->path = b.p;
     }
+    return 0;
 }
 
 static int open_fd(struct mm_outfile *f, const char *path)
@@ -133,7 +135,8 @@ static int open_fd(struct mm_outfile *f, const char *path)
     }
     if (exists && !S_ISREG(st.st_mode))
         return open(path, O_WRONLY | O_CLOEXEC);
-    follow_links(f);
+    if (follow_links(f) < 0)
+        return -1;
     return open_temp(f, exists ? &st : NULL);
 }
 
@@ -153,13 +156,15 @@ int mm_outfile_open(struct mm_outfile **out, const char *path, struct mm_err *e)
     fd = open_fd(f, path);
     f->fp = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (f->fp == NULL) {
-        mm_err_set(e, MM_EIO, "%s:", path);
+        const int code = errno == ENOMEM ? MM_ENOMEM : MM_EIO;
+
+        mm_err_set(e, code, "%s:", path);
         if (fd >= 0)
             close(fd);
         if (f->tmp != NULL)
             unlink(f->tmp);
         release(f);
-        return MM_EIO;
+        return code;
     }
     *out = f;
     return 0;
