@@ -242,6 +242,8 @@ static int merge_pair(struct adapter *a, const char *module, const struct mm_ckp
     char sa[100], sb[100], sw[100];
     double scale = 0;
 
+    if (a->name.failed)
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
     if (!w)
         return mm_err_set(e, MM_EDATA, "tensor '%s': the base has no '%s.weight'", A->name,
                           module);
@@ -294,6 +296,8 @@ static int take_pair(struct adapter *a, const struct mm_ckpt_entry *x, bool *don
             continue;
         const struct mm_ckpt_entry *const y =
             other_half(a, x->name, (size_t)(p - x->name) + n - 1, kinds[i].other);
+        if (a->name.failed)
+            return mm_err_set(e, MM_ENOMEM, "out of memory");
         if (!y)
             return mm_err_set(e, MM_EDATA, "tensor '%s' has no counterpart", x->name);
         if (kinds[i].other == 'A' || kinds[i].other == 'a')
@@ -352,6 +356,13 @@ static bool in_dir(struct mm_buf *b, const char *dir, const char *name)
     mm_buf_reset(b);
     mm_buf_printf(b, "%s/%s", dir, name);
     return !b->failed && exists(b->p);
+}
+
+/* The error after in_dir(b) was false. */
+static int absent(const struct mm_buf *b, struct mm_err *e, const char *dir, const char *name)
+{
+    return b->failed ? mm_err_set(e, MM_ENOMEM, "%s: out of memory", dir)
+                     : mm_err_set(e, MM_ENOENT, "%s: no %s", dir, name);
 }
 
 /* Keep a part open as long as ck: the base's entries point into it. */
@@ -430,18 +441,20 @@ static int lora_dir(struct adapter *a, const char *dir, struct mm_err *e)
     int rc;
 
     if (!in_dir(&path, dir, "adapter_config.json"))
-        rc = mm_err_set(e, MM_ENOENT, "%s: no adapter_config.json", dir);
+        rc = absent(&path, e, dir, "adapter_config.json");
     else if ((rc = mm_json_file(&conf, path.p, e)) == 0 &&
              (rc = check_conf(conf, path.p, e)) == 0) {
         a->conf = conf;
         if (!in_dir(&path, dir, "adapter_model.safetensors") &&
             !in_dir(&path, dir, "adapter_model.bin"))
-            rc = mm_err_set(e, MM_ENOENT, "%s: no adapter_model.safetensors or .bin", dir);
+            rc = absent(&path, e, dir, "adapter_model.safetensors or .bin");
         else
             rc = take_all(a, path.p, e);
         if (rc == 0 && in_dir(&path, dir, "non_lora_trainables.bin"))
             rc = take_trainables(a, path.p, e);
     }
+    if (rc == 0 && path.failed)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     json_decref(conf);
     mm_buf_free(&path);
     return rc;
@@ -538,6 +551,8 @@ static int open_over(struct mm_ckpt **ck, const struct mm_adapt_spec *s, struct 
         json_decref((*ck)->config);
         (*ck)->config = conf;
     }
+    if (rc == 0 && path.failed)
+        rc = absent(&path, e, s->path, "config.json");
     if (rc == 0)
         rc = mm_adapt_lora(*ck, s->path, s->store, s->pool, e);
     mm_buf_free(&path);
@@ -559,10 +574,12 @@ int mm_adapt_open(struct mm_ckpt **ck, const struct mm_adapt_spec *s, struct mm_
 {
     struct mm_buf path = { 0 };
     const bool adapter = in_dir(&path, s->path, "adapter_config.json");
-    int rc;
+    int rc = path.failed ? absent(&path, e, s->path, "adapter_config.json") : 0;
 
     mm_buf_free(&path);
     *ck = NULL;
+    if (rc < 0)
+        return rc;
     if (s->base)
         rc = adapter ? open_over(ck, s, e) : open_delta(ck, s, e);
     else

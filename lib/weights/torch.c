@@ -30,6 +30,12 @@ static const struct mm_zip_member *find_str(struct archive *a, const char *tail)
     return find(a, tail, (uint32_t)strlen(tail));
 }
 
+/* After find gave NULL: MM_ENOMEM, or 0 if there is no such member. */
+static int absent(const struct archive *a, struct mm_err *e)
+{
+    return a->name.failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
+}
+
 /* mm_sdict_source.storage */
 static int get_storage(void *arg, struct mm_sdict_storage *s, struct mm_err *e)
 {
@@ -39,6 +45,8 @@ static int get_storage(void *arg, struct mm_sdict_storage *s, struct mm_err *e)
 
     memcpy(tail + 5, s->key, s->key_len); /* at most 200 */
     const struct mm_zip_member *const m = find(a, tail, 5 + s->key_len);
+    if (!m && absent(a, e) < 0)
+        return MM_ENOMEM;
     if (!m)
         return mm_err_set(e, MM_EDATA, "storage '%.*s' is not in the archive", (int)s->key_len,
                           s->key);
@@ -65,7 +73,7 @@ static int read_byteorder(struct archive *a, bool *swap, struct mm_err *e)
 
     *swap = false;
     if (!m)
-        return 0;
+        return absent(a, e);
     if ((rc = mm_zip_read(&p, a->z, m, a->en, e)) < 0)
         return rc;
     *swap = m->size >= 3 && memcmp(p, "big", 3) == 0;
@@ -83,6 +91,8 @@ static int read_archive(struct archive *a, const char *file, struct mm_err *e)
 
     if (!m && find_str(a, "model.json"))
         return mm_err_set(e, MM_EMISSING, "TorchScript of PyTorch 1.0 is not supported");
+    if (!m && absent(a, e) < 0)
+        return MM_ENOMEM;
     if (!m)
         return mm_err_set(e, MM_EDATA, "a zip archive without '%.*s/data.pkl': no PyTorch file",
                           a->prefix_len, a->prefix);
