@@ -60,8 +60,12 @@ double mm_rng_normal(struct mm_rng *r)
 
 uint64_t mm_hash64(const void *p, unsigned long n)
 {
+    return mm_hash64_add(UINT64_C(0xCBF29CE484222325), p, n);
+}
+
+uint64_t mm_hash64_add(uint64_t h, const void *p, unsigned long n)
+{
     const unsigned char *u = p;
-    uint64_t h = UINT64_C(0xCBF29CE484222325);
 
     for (unsigned long i = 0; i < n; i++)
         h = (h ^ u[i]) * UINT64_C(0x100000001B3);

@@ -20,5 +20,6 @@ double mm_rng_normal(struct mm_rng *r);                /* N(0,1), Box-Muller, no
 
 /* mm_hash64: FNV-1a of bytes, for names and fingerprints (not against attack). */
 uint64_t mm_hash64(const void *p, unsigned long n);
+uint64_t mm_hash64_add(uint64_t h, const void *p, unsigned long n); /* h: of what comes before */
 
 #endif

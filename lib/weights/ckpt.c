@@ -364,31 +364,30 @@ const char *mm_ckpt_warning(const struct mm_ckpt *ck, size_t i)
 }
 
 /* Up to 256 bytes from the middle of a tensor: one page of each is touched. */
-static void sample(struct mm_buf *b, const struct mm_tensor *t)
+static uint64_t sample(uint64_t h, const struct mm_tensor *t)
 {
     const size_t bytes = mm_tensor_bytes(t), n = bytes < 256 ? bytes : 256;
 
-    mm_buf_add(b, (const char *)t->data + (bytes - n) / 2, n);
+    return mm_hash64_add(h, (const char *)t->data + (bytes - n) / 2, n);
 }
 
 uint64_t mm_ckpt_fingerprint(const struct mm_ckpt *ck)
 {
-    struct mm_buf b = { 0 };
     uint64_t h[2] = { 0, 0 };
 
     for (size_t i = 0; i < ck->en.n; i++) {
         const struct mm_ckpt_entry *const x = &ck->en.v[i];
-        mm_buf_reset(&b);
-        mm_buf_str(&b, x->name);
-        mm_buf_add(&b, "", 1);
-        mm_buf_str(&b, mm_dtype_name(x->t.dtype));
-        for (int d = 0; d < x->t.ndim; d++)
-            mm_buf_printf(&b, ",%lld", (long long)x->t.shape[d]);
-        sample(&b, &x->t);
-        h[1] = mm_hash64(b.p, b.n);
+        const char *const dtype = mm_dtype_name(x->t.dtype);
+        h[1] = mm_hash64(x->name, strlen(x->name) + 1);
+        h[1] = mm_hash64_add(h[1], dtype, strlen(dtype));
+        for (int d = 0; d < x->t.ndim; d++) {
+            char size[24];
+            const int n = snprintf(size, sizeof size, ",%lld", (long long)x->t.shape[d]);
+            h[1] = mm_hash64_add(h[1], size, (size_t)n);
+        }
+        h[1] = sample(h[1], &x->t);
         h[0] = mm_hash64(h, sizeof h);
     }
-    mm_buf_free(&b);
     return h[0];
 }
 
