@@ -225,6 +225,8 @@ static int object_body(struct conv *c, struct mm_buf *body, const json_t *s)
         json_t *text = json_string(key);
         const int r = subschema(c, v);
         rc = r < 0 ? r : constant(c, &name, text);
+        if (name.failed)
+            rc = mm_err_set(c->e, MM_ENOMEM, "JSON schema: out of memory");
         if (rc == 0) {
             const bool must = in_array(required, key);
             mm_buf_printf(c->out, "p%d-%zu ::= %s ws \":\" ws r%d ws\n", id, i, name.p, r);
@@ -284,14 +286,16 @@ static int choices(struct conv *c, struct mm_buf *body, const json_t *list, cons
     return rc < 0 ? rc : 0;
 }
 
-/* Resolve "#/a/b" (RFC 6901) in the document; NULL if it leads nowhere. */
-static const json_t *resolve(const struct conv *c, const char *ref)
+/* Resolve "#/a/b" (RFC 6901) in the document. */
+static int resolve(const json_t **to, const struct conv *c, const char *ref)
 {
+    const char *const whole = ref;
+
     const json_t *at = c->root;
     struct mm_buf key = { 0 };
 
     if (*ref++ != '#')
-        return NULL;
+        at = NULL;
     while (at && *ref == '/') {
         mm_buf_reset(&key);
         for (ref++; *ref && *ref != '/'; ref++) {
@@ -306,20 +310,27 @@ static const json_t *resolve(const struct conv *c, const char *ref)
         else
             at = key.p ? json_object_get(at, key.p) : NULL;
     }
+    const bool failed = key.failed;
     mm_buf_free(&key);
-    return *ref == '\0' ? at : NULL;
+    if (failed)
+        return mm_err_set(c->e, MM_ENOMEM, "JSON schema: out of memory");
+    if (!at || *ref != '\0')
+        return mm_err_set(c->e, MM_EDATA, "JSON schema: $ref '%s' leads nowhere", whole);
+    *to = at;
+    return 0;
 }
 
 /* The rule of a $ref: converted once, so a schema may refer to itself. */
 static int reference(struct conv *c, const char *ref)
 {
     const json_t *known = json_object_get(c->refs, ref);
-    const json_t *to = resolve(c, ref);
+    const json_t *to;
 
     if (known)
         return (int)json_integer_value(known);
-    if (!to)
-        return mm_err_set(c->e, MM_EDATA, "JSON schema: $ref '%s' leads nowhere", ref);
+    const int found = resolve(&to, c, ref);
+    if (found < 0)
+        return found;
     const int id = c->nrule++;
     if (json_object_set_new(c->refs, ref, json_integer(id)) < 0)
         return mm_err_set(c->e, MM_ENOMEM, "JSON schema: out of memory");
