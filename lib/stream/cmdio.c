@@ -185,7 +185,7 @@ int mm_writer_error(struct mm_writer *w, int64_t item, const char *source, const
         mm_buf_str(&text, clean);
         rec.data = text.p;
         rec.size = text.n;
-        rc = mm_writer_put(w, &rec, e);
+        rc = text.failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : mm_writer_put(w, &rec, e);
     } else {
         mm_err_set(e, rc, "out of memory");
     }

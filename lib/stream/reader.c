@@ -530,7 +530,10 @@ static int get_plain(struct mm_reader *r, const struct own *o, uint32_t *crc, st
     return 0;
 }
 
-/* Inflates what z holds of the input into data, at most size bytes in all. */
+static const char too_large[] = "out of memory";
+
+/* Inflates what z holds of the input into data, at most size bytes in all: what is
+ * wrong, or NULL. */
 static const char *inflate_some(struct payload *d, z_stream *z, size_t size, bool *done)
 {
     do {
@@ -541,7 +544,7 @@ static const char *inflate_some(struct payload *d, z_stream *z, size_t size, boo
         if (*done)
             return "bytes after the end of the compressed payload";
         if (d->n + 1 >= d->cap && d->cap < size + 1 && !grow(d, size))
-            return "out of memory";
+            return too_large;
         room = d->cap - 1 - d->n < size - d->n ? d->cap - 1 - d->n : size - d->n;
         if (room > FIRST)
             room = FIRST;
@@ -557,7 +560,7 @@ static const char *inflate_some(struct payload *d, z_stream *z, size_t size, boo
         else if (rc == Z_BUF_ERROR && z->avail_in == 0)
             break;
         else if (rc != Z_OK)
-            return rc == Z_MEM_ERROR ? "out of memory" : "compressed payload is malformed";
+            return rc == Z_MEM_ERROR ? too_large : "compressed payload is malformed";
     } while (z->avail_in > 0 || (z->avail_out == 0 && !*done));
     return NULL;
 }
@@ -596,7 +599,9 @@ static int get_zlib(struct mm_reader *r, const struct own *o, uint32_t *crc, str
     if (wrong == NULL && r->data.n != o->size)
         wrong = "inflates to less than size";
     if (wrong == NULL && r->data.cap == 0 && !grow(&r->data, 0))
-        wrong = "out of memory";
+        wrong = too_large;
+    if (wrong == too_large)
+        return no_memory(r, e);
     return wrong == NULL ? 0 : bad(r, e, wrong);
 }
 

@@ -96,15 +96,19 @@ static const char *check(const struct mm_rec *rec, const void *data, size_t size
     return NULL;
 }
 
-/* Compresses data[*size] if that makes it smaller; where the stored bytes are. */
+/* Compresses data[*size] if that makes it smaller; where the stored bytes are, NULL if
+ * out of memory. */
 static const void *encode(struct mm_writer *w, const void *data, size_t *size, bool *coded)
 {
     uLongf n = compressBound((uLong)*size);
 
     *coded = false;
-    if (w->level == 0 || *size == 0 || !mm_grow(&w->coded, &w->coded_cap, n, 1))
+    if (w->level == 0 || *size == 0)
         return data;
-    if (compress2(w->coded, &n, data, (uLong)*size, w->level) != Z_OK || n >= *size)
+    if (!mm_grow(&w->coded, &w->coded_cap, n, 1) ||
+        compress2(w->coded, &n, data, (uLong)*size, w->level) != Z_OK)
+        return NULL;
+    if (n >= *size)
         return data;
     *size = n;
     *coded = true;
@@ -175,11 +179,12 @@ int mm_writer_put(struct mm_writer *w, const struct mm_rec *rec, struct mm_err *
     const size_t start = w->out.n;
     size_t length = size;
     const char *wrong = check(rec, data, size);
-    bool coded;
+    bool coded = false;
     int rc;
 
     if (wrong == NULL) {
-        data = encode(w, data, &length, &coded);
+        if (size > 0 && (data = encode(w, data, &length, &coded)) == NULL)
+            return mm_err_set(e, MM_ENOMEM, "out of memory");
         add_header(&w->out, rec, size, length, coded);
         if (w->out.n - start > MM_FORMAT_HEADER)
             wrong = "attributes longer than 65536 bytes";
