@@ -131,6 +131,8 @@ static int open_dir(struct mm_tok *t, const char *dir, const struct mm_conf *c, 
         rc = mm_tok_openclip_open(t, p.p, c, e);
     else if (only_gguf(&p, dir))
         rc = mm_gguf_vocab_open(t, p.p, e);
+    else if (p.failed || q.failed)
+        rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", dir);
     else
         rc = mm_err_set(e, MM_ENOENT, "%s: no tokenizer (tokenizer.json, tokenizer.model, "
                         "vocab.json and merges.txt, vocab.txt)", dir);

@@ -406,6 +406,8 @@ int mm_tokexport_gguf(struct mm_ggufw *w, const char *dir, const struct mm_tokex
         rc = export_model(&x, path.p, e);
     else if (is_file(&path, dir, "tokenizer.json"))
         rc = export_json(&x, path.p, e);
+    else if (path.failed)
+        rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", dir);
     else
         rc = mm_err_set(e, MM_EMISSING, "%s: only tokenizer.model and tokenizer.json have a place "
                         "in a GGUF", dir);
