@@ -145,6 +145,8 @@ static int prefill_batch(struct run *r)
         if (i > 0) {
             from = prefix;
             rc = prefix ? mm_kv_copy(l->kv, first->kv, r->e) : 0;
+            if (rc < 0)
+                break;
             mm_kv_truncate(l->kv, prefix);
             l->answer->computed = l->prompt->n - prefix;
         }
