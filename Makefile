@@ -113,6 +113,10 @@ $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
 
+# This one makes allocations of the library fail.
+$B/tests/unit/test_nomem: MM_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc strdup \
+	strndup fdopen mmap,-Wl,--wrap=$f)
+
 unit: $(UNIT_BINS)
 
 # tests/run does the counting: release, then under the sanitizers.
