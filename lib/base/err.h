@@ -28,7 +28,7 @@ enum mm_code {
 struct mm_err {
     int code;       /* MM_OK or the first error set */
     int sys;        /* errno that the message tells of, or 0 */
-    char msg[1000]; /* "thing: reason", one line, no newline */
+    char msg[16000]; /* "thing: reason", one line; room for a list of tensors */
 };
 
 /* mm_err_set: record an error; returns code, so `return mm_err_set(...)` works.

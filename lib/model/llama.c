@@ -42,7 +42,6 @@ struct mm_llama {
 struct names {
     const char *embed, *norm, *head;
     const char *attn_norm, *q, *k, *v, *o, *mlp_norm, *gate, *up, *down;
-    const char *layers; /* glob of all tensors of the body */
 };
 
 static const struct names hf_names = {
@@ -50,19 +49,18 @@ static const struct names hf_names = {
     "layers.%d.input_layernorm", "layers.%d.self_attn.q_proj", "layers.%d.self_attn.k_proj",
     "layers.%d.self_attn.v_proj", "layers.%d.self_attn.o_proj",
     "layers.%d.post_attention_layernorm", "layers.%d.mlp.gate_proj", "layers.%d.mlp.up_proj",
-    "layers.%d.mlp.down_proj", "layers.*"
+    "layers.%d.mlp.down_proj"
 };
 static const struct names meta_names = {
     "tok_embeddings.weight", "norm.weight", "output.weight",
     "layers.%d.attention_norm", "layers.%d.attention.wq", "layers.%d.attention.wk",
     "layers.%d.attention.wv", "layers.%d.attention.wo", "layers.%d.ffn_norm",
-    "layers.%d.feed_forward.w1", "layers.%d.feed_forward.w3", "layers.%d.feed_forward.w2",
-    "layers.*"
+    "layers.%d.feed_forward.w1", "layers.%d.feed_forward.w3", "layers.%d.feed_forward.w2"
 };
 static const struct names gguf_names = {
     "token_embd.weight", "output_norm.weight", "output.weight",
     "blk.%d.attn_norm", "blk.%d.attn_q", "blk.%d.attn_k", "blk.%d.attn_v", "blk.%d.attn_output",
-    "blk.%d.ffn_norm", "blk.%d.ffn_gate", "blk.%d.ffn_up", "blk.%d.ffn_down", "blk.*"
+    "blk.%d.ffn_norm", "blk.%d.ffn_gate", "blk.%d.ffn_up", "blk.%d.ffn_down"
 };
 
 static const char *const bodies[] = { "model.", "language_model.model.", "model.language_model.",
@@ -205,19 +203,23 @@ static int load_divisors(struct mm_llama *m, struct mm_load *load)
     return 0;
 }
 
+/* What other components of the same checkpoint own; anything else is surplus. */
+static const char *const others[] = { "*vision_tower.*", "*vision_model.*", "*multi_modal_projector.*",
+                                      "*mm_projector*", "*image_newline", "v.*", "mm.*",
+                                      "rope_freqs.weight", NULL };
+
 static int load_all(struct mm_llama *m, const struct mm_ckpt *ck, struct mm_err *e)
 {
     struct loader l = { .ck = ck, .params = m->params };
     const struct names *n = find_names(ck, &l.body);
-    char glob[256];
     int rc;
 
     if ((rc = mm_load_new(&l.load, ck, e)) < 0)
         return rc;
     m->c.halves = n == &hf_names;
-    snprintf(glob, sizeof(glob), "%s%s", l.body, n->layers);
-    mm_load_ignore(l.load, "*rotary_emb.inv_freq");
-    mm_load_strict(l.load, glob);
+    for (int i = 0; others[i]; i++)
+        mm_load_ignore(l.load, others[i]);
+    mm_load_strict(l.load, "*");
     load_ends(m, &l, n);
     if (n == &gguf_names && load_divisors(m, l.load) < 0)
         rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", mm_ckpt_path(ck));

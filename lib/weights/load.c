@@ -139,6 +139,12 @@ static bool match(int64_t *want, int ndim, const struct mm_tensor *t)
     return true;
 }
 
+/* Weights are reals: an integer dtype is a foreign packing that we would misread. */
+static bool is_real(enum mm_dtype d)
+{
+    return d <= MM_BF16 || d >= MM_NSTREAM;
+}
+
 static const struct mm_tensor *get(struct mm_load *l, int64_t *want, int ndim, bool optional,
                                    const char *fmt, va_list ap)
 {
@@ -158,6 +164,10 @@ static const struct mm_tensor *get(struct mm_load *l, int64_t *want, int ndim, b
     if (!match(want, ndim, &x->t)) {
         fault(l, "'%s' has shape %s, want %s", x->name,
               mm_shape_str(ts, sizeof ts, x->t.shape, x->t.ndim), ws);
+        return NULL;
+    }
+    if (!is_real(x->t.dtype)) {
+        fault(l, "'%s' is of type %s, want reals", x->name, mm_dtype_name(x->t.dtype));
         return NULL;
     }
     return &x->t;

@@ -21,7 +21,7 @@ void mm_load_prefix(struct mm_load *l, const char *const *prefixes);
 /* mm_load_get: the tensor called name (printf format) with shape want[ndim], a
  * size of -1 accepts any and *want is then set to what was found.  Stored
  * shapes that differ only by axes of length 1 are accepted.  Returns NULL and notes
- * the fault when it is missing or odd.  mm_load_opt returns NULL silently when
+ * the fault when it is missing, of another shape or of an integer type.  mm_load_opt returns NULL silently when
  * it is absent.  The tensor is the checkpoint's own (stored shape, valid until
  * mm_ckpt_close, longer than the mm_load). */
 const struct mm_tensor *mm_load_get(struct mm_load *l, int64_t *want, int ndim,

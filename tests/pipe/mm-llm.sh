@@ -194,4 +194,28 @@ t "closed output" 74 sh -c "mm-llm -m '$M' -p x >&-"
 t "a trace that cannot be written" 74 mm-llm -m "$M" -p x -n 2 --trace /dev/full
 t "a failing run leaves no trace" 65 mm-llm -m "$M" -p '<image><image>' --trace l.mmt cat.mmt
 not_there "no file" l.mmt
+
+# a checkpoint that does not fit: all faults by name, with both shapes
+cat >odd.py <<'END'
+import json, struct, sys
+src, dst = sys.argv[1:3]
+data = open(src, "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+head = json.loads(data[8:8 + n])
+for name in list(head):
+    if ".layers.0." in name or ".layers.1." in name:
+        head["gone." + name] = head.pop(name)
+norm = head["model.norm.weight"]
+norm["shape"] = [norm["shape"][0] // 2, 2]
+j = json.dumps(head).encode()
+open(dst, "wb").write(struct.pack("<Q", len(j)) + j + data[8 + n:])
+END
+mkdir odd
+cp "$GOLDEN/llama/gqa/model/config.json" odd/
+"${PYTHON:-python3}" odd.py "$GOLDEN/llama/gqa/model/model.safetensors" odd/model.safetensors
+t "missing, odd and surplus tensors" 65 mm-llm -m odd -n 1 -p x
+has "are counted" err '37 tensors do not fit'
+has "the odd one with both shapes" err "'model.norm.weight' has shape \[30,2\], want \[60\]"
+has "each missing one" err "missing 'model.layers.1.mlp.down_proj.weight' \[60,136\]"
+has "each surplus one" err "surplus 'gone.model.layers.1.mlp.down_proj.weight' \[60,136\]"
 finish
