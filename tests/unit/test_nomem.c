@@ -465,22 +465,22 @@ static void tokenizers(void **state)
         const char *path;
         size_t most;
     } c[] = {
-        { "llava/v15_orig/model", 150 },
-        { "llava/v15_orig/model/tokenizer.model", 150 },
-        { "tokenizer/sp_unigram_bytes/model/tokenizer.model", 150 },
-        { "tokenizer/sp_casefold/model/tokenizer.model", 150 },
-        { "llava/v15_hf/model", 150 },
-        { "tokenizer/json_llama3/model", 150 },
-        { "tokenizer/json_llama_metaspace/model", 150 },
-        { "tokenizer/json_neox/model", 150 },
-        { "tokenizer/json_roberta/model", 150 },
-        { "clip/text-eos/model", 150 },
-        { "tokenizer/opt/model", 150 },
-        { "tokenizer/clip_openclip/model/bpe_simple_vocab_16e6.txt.gz", 10 },
-        { "tokenizer/bert_uncased/model/vocab.txt", 20 },
-        { "tokenizer/gguf_gpt2/model/vocab.gguf", 150 },
-        { "tokenizer/gguf_llama3/model/vocab.gguf", 150 },
-        { "tokenizer/gguf_llama_noprefix/model/vocab.gguf", 150 },
+        { "llava/v15_orig/model", 50 },
+        { "llava/v15_orig/model/tokenizer.model", 50 },
+        { "tokenizer/sp_unigram_bytes/model/tokenizer.model", 50 },
+        { "tokenizer/sp_casefold/model/tokenizer.model", 50 },
+        { "llava/v15_hf/model", 50 },
+        { "tokenizer/json_llama3/model", 50 },
+        { "tokenizer/json_llama_metaspace/model", 50 },
+        { "tokenizer/json_neox/model", 50 },
+        { "tokenizer/json_roberta/model", 50 },
+        { "clip/text-eos/model", 50 },
+        { "tokenizer/opt/model", 50 },
+        { "tokenizer/clip_openclip/model/bpe_simple_vocab_16e6.txt.gz", 5 },
+        { "tokenizer/bert_uncased/model/vocab.txt", 15 },
+        { "tokenizer/gguf_gpt2/model/vocab.gguf", 50 },
+        { "tokenizer/gguf_llama3/model/vocab.gguf", 50 },
+        { "tokenizer/gguf_llama_noprefix/model/vocab.gguf", 50 },
     };
 
     (void)state;
@@ -517,7 +517,7 @@ static void tokenizer_parts(void **state)
 
         snprintf(rel, sizeof(rel), "tokenizer/%s", file[i]);
         snprintf(path, sizeof(path), "%s", golden(rel));
-        nomem_run(file[i], op_tok, path, 60);
+        nomem_run(file[i], op_tok, path, 25);
     }
 }
 
@@ -940,17 +940,17 @@ static void generation(void **state)
     nomem_run("llm hf", op_llm, path, 100);
     if (mm_llm_open(&w.llm, &spec, &e) < 0 || mm_ctx_init(&w.ctx, NULL, MM_ARITH_EXACT, &e) < 0)
         fail_msg("%s", e.msg);
-    nomem_run("greedy", op_generate, &w, 100);
-    nomem_run("state", op_state, &w, 100);
+    nomem_run("greedy", op_generate, &w, 60);
+    nomem_run("state", op_state, &w, 60);
     w.beams = 3;
-    nomem_run("beams", op_generate, &w, 100);
+    nomem_run("beams", op_generate, &w, 60);
     w.beams = 0;
     if (mm_gbnf_parse(&w.gram, gbnf, sizeof(gbnf) - 1, &e) < 0 ||
         mm_gvocab_new(&w.vocab, w.llm.tok, &e) < 0)
         fail_msg("%s", e.msg);
     w.kv = MM_F16;
     w.temperature = 0.8;
-    nomem_run("grammar", op_generate, &w, 200);
+    nomem_run("grammar", op_generate, &w, 80);
     mm_gram_free(w.gram);
     mm_gvocab_free(w.vocab);
     mm_ctx_free(&w.ctx);
