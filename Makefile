@@ -113,9 +113,10 @@ $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
 
-# This one makes allocations of the library fail.
-$B/tests/unit/test_nomem: MM_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc strdup \
-	strndup fdopen mmap,-Wl,--wrap=$f)
+# These make allocations of the library fail.
+comma := ,
+$B/tests/unit/test_nomem $B/tests/unit/test_nomem_model: MM_LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%, \
+	malloc calloc realloc aligned_alloc strdup strndup fdopen mmap)
 
 unit: $(UNIT_BINS)
 

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -135,6 +136,69 @@ static int nomem_verdict(void **state)
 static inline void nomem_mix(uint64_t *sum, const void *p, size_t n)
 {
     *sum = *sum * 1099511628211u + mm_hash64(p, n) + n;
+}
+
+/* --- what the operations share ------------------------------------------------ */
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+
+static char tmp[] = "/tmp/test_nomem.XXXXXX";
+
+/* The path of a golden file; good until the call after the next three. */
+static inline const char *golden(const char *rel)
+{
+    static char buf[4][600];
+    static unsigned turn;
+    const char *dir = getenv("MM_GOLDEN");
+    char *p = buf[turn++ % 4];
+
+    snprintf(p, sizeof(buf[0]), "%s/%s", dir ? dir : "tests/golden", rel);
+    return p;
+}
+
+static inline const char *scratch(const char *name)
+{
+    static char buf[4][600];
+    static unsigned turn;
+    char *p = buf[turn++ % 4];
+
+    snprintf(p, sizeof(buf[0]), "%s/%s", tmp, name);
+    return p;
+}
+
+/* Every operation that gets no code of its own from what it calls. */
+static inline int nomem_err(struct mm_err *e)
+{
+    return mm_err_set(e, MM_ENOMEM, "out of memory");
+}
+
+/* The bytes of path into *sum; the file goes. */
+static inline int mix_file(uint64_t *sum, const char *path)
+{
+    unsigned char buf[4096];
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (!f)
+        return -1;
+    while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
+        nomem_mix(sum, buf, n);
+    fclose(f);
+    unlink(path);
+    return 0;
+}
+
+/* Nothing may be left in it: outputs appear complete or not at all. */
+static inline int nomem_setup(void **state)
+{
+    (void)state;
+    return mkdtemp(tmp) ? 0 : -1;
+}
+
+static inline int nomem_teardown(void **state)
+{
+    (void)state;
+    return rmdir(tmp);
 }
 
 #endif
