@@ -79,6 +79,9 @@ static int add(struct mm_items *s, struct mm_item *it, struct mm_err *e)
         return rc;
     if (mm_rec_is_error(rec)) {
         const char *reason = mm_rec_attr(rec, "reason");
+        const size_t n = source ? strlen(source) : 0;
+        if (n && reason && !strncmp(reason, source, n) && !strncmp(reason + n, ": ", 2))
+            reason += n + 2; /* whoever prints it names the source */
         mm_err_set(&it->fault, MM_EDATA, "%s", reason ? reason : "failed before");
         return keep(it, rec, e);
     }
