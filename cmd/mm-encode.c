@@ -70,6 +70,7 @@ struct encoder {
     struct mm_pool *pool;
     struct mm_writer *out;
     struct mm_trace *trace;
+    struct mm_stage_file stages;
     struct mm_featq *q;
     int64_t item;            /* of the next file, and of the trace */
     const char *prompt;      /* what is left of -p in this item */
@@ -79,13 +80,6 @@ struct encoder {
     bool dead;               /* nothing more can be written, or shall be */
     bool failed;             /* an item did, with --keep-going */
 };
-
-static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
-{
-    struct encoder *en = arg;
-
-    mm_trace_put(en->trace, en->item, t, "%s", name);
-}
 
 static int no_memory(struct encoder *en)
 {
@@ -452,10 +446,8 @@ static int start(struct encoder *en)
     if ((rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST,
                           e)) < 0)
         return rc;
-    if (en->trace) {
-        en->ctx.trace = put_stage;
-        en->ctx.trace_arg = en;
-    }
+    en->stages = (struct mm_stage_file){ en->trace, &en->item };
+    mm_trace_to(&en->ctx, &en->stages);
     struct mm_featq_conf conf = { .vision = en->t.vision.tower, .text = en->t.text,
                                   .select = en->t.vision.select, .ctx = &en->ctx,
                                   .out = en->out, .batch = en->o->batch, .pool = en->o->pool,

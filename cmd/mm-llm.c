@@ -69,6 +69,7 @@ struct app {
     struct mm_input *in;
     struct mm_sink sink;
     struct mm_trace *trace;
+    struct mm_stage_file stages;
     int64_t item;                  /* being traced */
     json_t *prompts;
     bool file;                     /* standard output is a regular file: no flush per token */
@@ -296,13 +297,6 @@ static void on_interrupt(int sig)
     interrupted = 1;
 }
 
-static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
-{
-    struct app *a = arg;
-
-    mm_trace_put(a->trace, a->item, t, "%s", name);
-}
-
 /* Complete the settings with what the model says, and make the engine. */
 static int open_engine(struct app *a, struct mm_gen_spec g, struct mm_err *e)
 {
@@ -374,10 +368,9 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
         rc = mm_trace_open(&a->trace, o->trace, e);
     if (rc == 0)
         rc = mm_ctx_init(&a->ctx, a->pool, o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST, e);
-    if (rc == 0 && a->trace) {
-        a->ctx.trace = put_stage;
-        a->ctx.trace_arg = a;
-    }
+    a->stages = (struct mm_stage_file){ a->trace, &a->item };
+    if (rc == 0)
+        mm_trace_to(&a->ctx, &a->stages);
     if (rc == 0 && (o->grammar || o->schema))
         rc = mm_llm_grammar(&a->gram, &a->gvocab, &a->llm, o->grammar ? o->grammar : o->schema,
                             o->schema != NULL, e);

@@ -57,19 +57,13 @@ struct projector {
     struct mm_input *in;
     struct mm_writer *out;
     struct mm_trace *trace;
+    struct mm_stage_file stages;
     struct held *held;
     size_t n, cap;
     int64_t item;   /* at hand, -1: a record without one */
     bool bad;       /* it has failed, what is left of it is skipped */
     bool failed;    /* an item did, with --keep-going */
 };
-
-static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
-{
-    struct projector *pr = arg;
-
-    mm_trace_put(pr->trace, pr->item, t, "%s", name);
-}
 
 /* Number of views of a features record: the leading axis, if it has three. */
 static int64_t views_of(const struct mm_rec *rec)
@@ -322,10 +316,8 @@ static int run(struct projector *pr, char *const *paths, int n)
         (rc = mm_input_open(&pr->in, paths, n, o->max_record, e)) < 0)
         return rc;
     mm_input_renumber(pr->in);
-    if (pr->trace) {
-        pr->ctx.trace = put_stage;
-        pr->ctx.trace_arg = pr;
-    }
+    pr->stages = (struct mm_stage_file){ pr->trace, &pr->item };
+    mm_trace_to(&pr->ctx, &pr->stages);
     return filter(pr);
 }
 

@@ -87,13 +87,13 @@ point "no machine paths" "$(git grep -nIE '/(root|home|work)/' -- . ':!tests/gol
 point "nothing left for later" "$(git grep -nE '\b(TODO|FIXME|XXX|HACK)\b' -- cmd lib scripts tests ':!tests/structure.sh' ':!tests/golden' 2>/dev/null | head)"
 
 # install and uninstall
-make -s install DESTDIR="$here/root" >/dev/null 2>"$here/err"
+make -s install DESTDIR="$here/dest" >/dev/null 2>"$here/err"
 ok "make install" $?
-"$here/root/usr/local/bin/mm-ls" --version >/dev/null && [ -e "$here/root/usr/local/share/man/man7/mm.7" ] &&
-    [ -x "$here/root/usr/local/bin/mm-vqa" ]
+"$here/dest/usr/local/bin/mm-ls" --version >/dev/null && [ -e "$here/dest/usr/local/share/man/man7/mm.7" ] &&
+    [ -x "$here/dest/usr/local/bin/mm-vqa" ]
 ok "programs, scripts and pages are installed" $?
-make -s uninstall DESTDIR="$here/root" >/dev/null
-point "make uninstall leaves nothing" "$(find "$here/root" -type f)"
+make -s uninstall DESTDIR="$here/dest" >/dev/null
+point "make uninstall leaves nothing" "$(find "$here/dest" -type f)"
 
 # every program answers --version and --help, and refuses what it does not know
 for c in cmd/*.c; do

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "stream/trace.h"
 
 /* A variable and its data are one allocation, the data on a cache line. */
 enum { VAR_BYTES = 128 };
@@ -48,6 +49,20 @@ void mm_trace_stage(struct mm_ctx *c, const struct mm_var *x, const char *fmt, .
     vsnprintf(name, sizeof(name), fmt, ap);
     va_end(ap);
     c->trace(c->trace_arg, name, &x->t);
+}
+
+/* An error is kept in the trace and comes out when it is closed. */
+static void put_stage(void *arg, const char *name, const struct mm_tensor *t)
+{
+    const struct mm_stage_file *f = arg;
+
+    mm_trace_put(f->file, *f->item, t, "%s", name);
+}
+
+void mm_trace_to(struct mm_ctx *c, struct mm_stage_file *f)
+{
+    c->trace = f->file ? put_stage : NULL;
+    c->trace_arg = f;
 }
 
 static struct mm_var *var_alloc(struct mm_ctx *c, size_t data_bytes)

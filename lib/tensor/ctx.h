@@ -50,6 +50,15 @@ void mm_ctx_free(struct mm_ctx *c);
  * trace or when x is NULL. */
 void mm_trace_stage(struct mm_ctx *c, const struct mm_var *x, const char *fmt, ...) MM_PRINTF(3, 4);
 
+/* A trace file that the stages of a context go to, each with the item at *item. */
+struct mm_stage_file {
+    struct mm_trace *file;
+    const int64_t *item;
+};
+
+/* mm_trace_to: from now on stages go to f, which must outlive them; f->file NULL: none. */
+void mm_trace_to(struct mm_ctx *c, struct mm_stage_file *f);
+
 /* A scope: what is allocated between open and close is released at close, but
  * the result, which is moved down (one copy).  With a tape nothing is
  * released, as backward needs it. */

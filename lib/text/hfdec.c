@@ -43,22 +43,10 @@ static struct step *new_step(struct mm_hfdec *d, enum kind kind, struct mm_err *
     return &d->v[d->n++];
 }
 
-static int parse_char(uint32_t *c, const json_t *j, const char *key, struct mm_err *e)
-{
-    struct mm_str s;
-    const int r = mm_hf_string(&s, j, key, e);
-
-    if (r < 0)
-        return r;
-    if (s.n == 0 || mm_utf8_get(s.s, s.n, c) != s.n)
-        return mm_err_set(e, MM_EDATA, "'%s' is not one character", key);
-    return 0;
-}
-
 static int parse_meta(struct step *s, const json_t *j, struct mm_err *e)
 {
     const char *scheme = json_string_value(json_object_get(j, "prepend_scheme"));
-    const int r = parse_char(&s->c, j, "replacement", e);
+    const int r = mm_hf_char(&s->c, j, "replacement", e);
 
     if (r < 0)
         return r;
@@ -75,7 +63,7 @@ static int parse_params(struct step *s, const json_t *j, struct mm_err *e)
 
     switch (s->kind) {
     case DEC_STRIP:
-        if ((r = parse_char(&s->c, j, "content", e)) == 0 &&
+        if ((r = mm_hf_char(&s->c, j, "content", e)) == 0 &&
             (r = mm_hf_size(&s->start, j, "start", SIZE_MAX / 2, e)) == 0)
             r = mm_hf_size(&s->stop, j, "stop", SIZE_MAX / 2, e);
         return r;

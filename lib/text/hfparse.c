@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define DEPTH_MAX 8 /* of Sequences in Sequences */
 
 static int steps(const json_t *j, const char *member, mm_hf_step_fn *fn, void *arg, int depth,
@@ -45,6 +47,18 @@ int mm_hf_string(struct mm_str *s, const json_t *obj, const char *key, struct mm
         return mm_err_set(e, MM_EDATA, "'%s' is no string", key);
     s->s = json_string_value(v);
     s->n = json_string_length(v);
+    return 0;
+}
+
+int mm_hf_char(uint32_t *c, const json_t *obj, const char *key, struct mm_err *e)
+{
+    struct mm_str s;
+    const int r = mm_hf_string(&s, obj, key, e);
+
+    if (r < 0)
+        return r;
+    if (s.n == 0 || mm_utf8_get(s.s, s.n, c) != s.n)
+        return mm_err_set(e, MM_EDATA, "'%s' is not one character", key);
     return 0;
 }
 

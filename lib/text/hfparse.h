@@ -19,6 +19,9 @@ MM_MUST_CHECK int mm_hf_steps(const json_t *j, const char *member, mm_hf_step_fn
 MM_MUST_CHECK int mm_hf_string(struct mm_str *s, const json_t *obj, const char *key,
                                struct mm_err *e);
 
+/* mm_hf_char: a string of one character that must be there. */
+MM_MUST_CHECK int mm_hf_char(uint32_t *c, const json_t *obj, const char *key, struct mm_err *e);
+
 /* mm_hf_bool: true, false; dflt when absent or null; else MM_EDATA. */
 MM_MUST_CHECK int mm_hf_bool(bool *b, const json_t *obj, const char *key, bool dflt,
                              struct mm_err *e);

@@ -50,18 +50,6 @@ static struct step *new_step(struct mm_hfpre *p, enum kind kind, struct mm_err *
     return &p->v[p->n++];
 }
 
-static int parse_char(uint32_t *c, const json_t *j, const char *key, struct mm_err *e)
-{
-    struct mm_str s;
-    const int r = mm_hf_string(&s, j, key, e);
-
-    if (r < 0)
-        return r;
-    if (s.n == 0 || mm_utf8_get(s.s, s.n, c) != s.n)
-        return mm_err_set(e, MM_EDATA, "'%s' is not one character", key);
-    return 0;
-}
-
 static int parse_cutting(enum mm_cutting *how, const json_t *j, enum mm_cutting dflt,
                          struct mm_err *e)
 {
@@ -91,7 +79,7 @@ static int parse_meta(struct step *s, const json_t *j, struct mm_err *e)
     bool prefix;
     int r;
 
-    if ((r = parse_char(&s->c, j, "replacement", e)) < 0 ||
+    if ((r = mm_hf_char(&s->c, j, "replacement", e)) < 0 ||
         (r = mm_hf_bool(&s->split, j, "split", true, e)) < 0 ||
         (r = mm_hf_bool(&prefix, j, "add_prefix_space", true, e)) < 0)
         return r;
@@ -125,7 +113,7 @@ static int parse_params(struct step *s, const json_t *j, struct mm_err *e)
     case PRE_SPLIT: return parse_split(s, j, e);
     case PRE_PUNCT: return parse_cutting(&s->how, j, MM_CUT_ISOLATED, e);
     case PRE_DIGITS: return mm_hf_bool(&s->each, j, "individual_digits", false, e);
-    case PRE_CHAR: return parse_char(&s->c, j, "delimiter", e);
+    case PRE_CHAR: return mm_hf_char(&s->c, j, "delimiter", e);
     default: return 0;
     }
 }
