@@ -35,7 +35,8 @@ static const char *const hf_vision[] = {
     "model.vision_tower.vision_tower.", "", NULL
 };
 static const char *const hf_text[] = { "text_model.", "", NULL };
-static const char *const bare[] = { "", "module.", "model.", NULL };
+/* "text.": open_clip's CustomTextCLIP */
+static const char *const bare[] = { "", "module.", "model.", "text.", NULL };
 
 static bool probe(struct source *s, enum layout layout, const char *const *prefixes,
                   const char *prefix_tail, const char *name)

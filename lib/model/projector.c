@@ -17,7 +17,8 @@ enum { MAX_DEPTH = 8 };
 struct mm_projector {
     struct mm_ckpt *own;       /* mm_projector.bin, when it was needed */
     struct mm_params *params;
-    int depth;                 /* linear layers */
+    int depth;                 /* linear layers; 0: identity */
+    int64_t dim;               /* identity: of what goes through */
     enum mm_act act;
     struct mm_var *w[MAX_DEPTH], *b[MAX_DEPTH];
     struct mm_var *newline;
@@ -131,6 +132,15 @@ static int open_beside(struct mm_projector *p, const struct mm_ckpt *ck, struct 
     return rc;
 }
 
+/* mm_projector_type "identity": nothing is stored, features go through. */
+static bool is_identity(struct mm_projector *p, const struct mm_ckpt *ck, struct mm_err *e)
+{
+    const json_t *c = mm_ckpt_config(ck);
+
+    p->dim = mm_json_int(c, "mm_hidden_size", 0, e);
+    return p->dim > 0 && !strcmp(mm_json_str(c, "mm_projector_type", "", e), "identity");
+}
+
 int mm_projector_open(struct mm_projector **out, const struct mm_ckpt *ck, struct mm_err *e)
 {
     struct mm_projector *p = calloc(1, sizeof(*p));
@@ -141,6 +151,10 @@ int mm_projector_open(struct mm_projector **out, const struct mm_ckpt *ck, struc
         return mm_err_set(e, MM_ENOMEM, "%s: out of memory", mm_ckpt_path(ck));
     if ((rc = mm_params_new(&p->params, e)) < 0 || (rc = set_act(p, ck, e)) < 0)
         goto fail;
+    if (!nm && is_identity(p, ck, e)) {
+        *out = p;
+        return 0;
+    }
     if (!nm) {
         if ((rc = open_beside(p, ck, e)) < 0)
             goto fail;
@@ -169,12 +183,12 @@ void mm_projector_free(struct mm_projector *p)
 
 int64_t mm_projector_in(const struct mm_projector *p)
 {
-    return p->w[0]->t.shape[1];
+    return p->depth ? p->w[0]->t.shape[1] : p->dim;
 }
 
 int64_t mm_projector_out(const struct mm_projector *p)
 {
-    return p->w[p->depth - 1]->t.shape[0];
+    return p->depth ? p->w[p->depth - 1]->t.shape[0] : p->dim;
 }
 
 struct mm_params *mm_projector_params(struct mm_projector *p)
@@ -189,8 +203,11 @@ const struct mm_var *mm_projector_newline(const struct mm_projector *p)
 
 struct mm_var *mm_project(struct mm_ctx *c, const struct mm_projector *p, const struct mm_var *x)
 {
-    struct mm_var *y = mm_linear(c, x, p->w[0], p->b[0]);
+    struct mm_var *y;
 
+    if (!x)
+        return NULL;
+    y = p->depth ? mm_linear(c, x, p->w[0], p->b[0]) : mm_reshape(c, x, x->t.ndim, x->t.shape);
     mm_trace_stage(c, y, "projector.0");
     for (int i = 1; i < p->depth; i++) {
         y = mm_activate(c, y, p->act);

@@ -191,6 +191,54 @@ static void test_pack(void **state)
     mm_ctx_free(&c);
 }
 
+/* mm_projector_type identity: no tensors, features go through unchanged. */
+static void test_identity(void **state)
+{
+    char dir[] = "/tmp/test_clip.XXXXXX", path[64];
+    struct mm_projector *p = NULL;
+    struct mm_ckpt *ck = NULL;
+    struct mm_err e = { 0 };
+    struct stages s = { 0 };
+    struct mm_ctx c;
+    static const char header[] =
+        "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    unsigned char weights[8 + 64 + 4] = { 64 };
+
+    (void)state;
+    memset(weights + 8, ' ', 64);
+    memcpy(weights + 8, header, sizeof(header) - 1);
+    assert_non_null(mkdtemp(dir));
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, i ? "config.json" : "model.safetensors");
+        FILE *f = fopen(path, "wb");
+        assert_non_null(f);
+        if (i)
+            fputs("{\"model_type\":\"llava_llama\",\"mm_hidden_size\":4,"
+                  "\"mm_projector_type\":\"identity\"}", f);
+        else
+            assert_int_equal(fwrite(weights, 1, sizeof(weights), f), sizeof(weights));
+        fclose(f);
+    }
+    if (mm_ckpt_open(&ck, dir, &e) < 0 || mm_projector_open(&p, ck, &e) < 0)
+        fail_msg("%s", e.msg);
+    init(&c, &s);
+    c.trace = NULL;
+    struct mm_var *x = mm_var_new(&c, 2, (int64_t[]){ 2, 4 });
+    for (int i = 0; i < 8; i++)
+        mm_f32(x)[i] = (float)i;
+    assert_int_equal(mm_projector_in(p), 4);
+    assert_int_equal(mm_projector_out(p), 4);
+    assert_memory_equal(mm_f32(mm_project(&c, p, x)), mm_f32(x), 8 * sizeof(float));
+    mm_ctx_free(&c);
+    mm_projector_free(p);
+    mm_ckpt_close(ck);
+    snprintf(path, sizeof(path), "%s/model.safetensors", dir);
+    remove(path);
+    snprintf(path, sizeof(path), "%s/config.json", dir);
+    remove(path);
+    remove(dir);
+}
+
 /* clip/zero-shot: PNG files and texts to cosines and probabilities */
 static void zero_shot_pictures(struct stages *s, struct mm_ckpt *ck, float *embed)
 {
@@ -282,7 +330,7 @@ int main(void)
         cmocka_unit_test(test_mmproj_f32),    cmocka_unit_test(test_mmproj_new),
         cmocka_unit_test(test_text_eos),      cmocka_unit_test(test_text_eos2),
         cmocka_unit_test(test_select),        cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_zero_shot),
+        cmocka_unit_test(test_zero_shot),     cmocka_unit_test(test_identity),
     };
 
     pool = mm_pool_new(2);
