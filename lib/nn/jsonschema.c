@@ -324,7 +324,7 @@ static int resolve(const json_t **to, const struct conv *c, const char *ref)
 static int reference(struct conv *c, const char *ref)
 {
     const json_t *known = json_object_get(c->refs, ref);
-    const json_t *to;
+    const json_t *to = NULL;
 
     if (known)
         return (int)json_integer_value(known);
