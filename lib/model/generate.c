@@ -89,11 +89,6 @@ void mm_gen_free(struct mm_gen *g)
     free(g);
 }
 
-struct mm_past *mm_gen_past(struct mm_gen *g)
-{
-    return &g->past;
-}
-
 const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g)
 {
     return &g->stats;

@@ -82,7 +82,6 @@ struct mm_gen;
 MM_MUST_CHECK int mm_gen_new(struct mm_gen **g, const struct mm_llama *m, const struct mm_tok *tok,
                              struct mm_ctx *ctx, const struct mm_gen_spec *spec, struct mm_err *e);
 void mm_gen_free(struct mm_gen *g); /* takes NULL */
-struct mm_past *mm_gen_past(struct mm_gen *g);
 const struct mm_gen_stats *mm_gen_stats(const struct mm_gen *g);
 
 /* mm_gen_check: is the prompt neither empty nor too long? */
