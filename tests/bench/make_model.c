@@ -1,6 +1,6 @@
 /* make_model: random weights in the shape of a real model, as GGUF.
  *
- *   make_model 135m|1.1b|7b TYPE out.gguf      a LLaMA without a tokenizer
+ *   make_model 135m|1.1b|7b TYPE out.gguf      a LLaMA without a tokenizer, of any type
  *   make_model vit-l-336 f16 out.gguf          CLIP ViT-L/14-336 and LLaVA 1.5's projector
  *
  * For measuring speed and memory: the products cost what real ones cost.
@@ -53,6 +53,40 @@ static void add(struct out *o, enum mm_dtype d, int64_t rows, int64_t cols, cons
     o->list[o->n++] = t;
 }
 
+/* K types have no quantiser here: random bytes are valid codes and scales, and d (and
+ * dmin) are set so that the weights spread as the other types' do. */
+static const struct k_type {
+    enum mm_dtype dtype;
+    size_t d, dmin; /* offsets in the block; dmin = d: the type has none */
+    float d_value, dmin_value;
+} k_types[] = { { MM_Q2_K, 80, 82, 1.8e-3f, 2.7e-3f },
+                { MM_Q3_K, 108, 108, 2.7e-4f, 2.7e-4f },
+                { MM_Q4_K, 0, 2, 8e-5f, 6e-4f },
+                { MM_Q5_K, 0, 2, 4e-5f, 6e-4f },
+                { MM_Q6_K, 208, 208, 8.4e-6f, 8.4e-6f } };
+
+static bool random_blocks(struct out *o, unsigned char *b, enum mm_dtype d, size_t bytes)
+{
+    const size_t block = mm_dtype_block_bytes(d);
+    const struct k_type *k = NULL;
+
+    for (size_t i = 0; i < sizeof(k_types) / sizeof(*k_types); i++)
+        if (k_types[i].dtype == d)
+            k = &k_types[i];
+    if (!k)
+        return false;
+    const uint16_t scale = mm_f32_to_f16(k->d_value), min = mm_f32_to_f16(k->dmin_value);
+    for (size_t i = 0; i + 8 <= bytes; i += 8) {
+        const uint64_t r = mm_rng_u64(&o->rng);
+        memcpy(b + i, &r, 8);
+    }
+    for (size_t i = 0; i < bytes; i += block) {
+        memcpy(b + i + k->dmin, &min, 2);
+        memcpy(b + i + k->d, &scale, 2);
+    }
+    return true;
+}
+
 /* One chunk of random weights, quantised once and written over and over. */
 static const unsigned char *chunk_of(struct out *o, enum mm_dtype d, size_t *bytes)
 {
@@ -66,6 +100,10 @@ static const unsigned char *chunk_of(struct out *o, enum mm_dtype d, size_t *byt
     x = malloc(CHUNK * sizeof(*x));
     if (!o->chunk[d] || !x)
         exit(70);
+    if (random_blocks(o, o->chunk[d], d, *bytes)) {
+        free(x);
+        return o->chunk[d];
+    }
     for (size_t i = 0; i < CHUNK; i++)
         x[i] = (float)(mm_rng_uniform(&o->rng) - 0.5) * 0.04f;
     if (d == MM_F32)
@@ -185,8 +223,9 @@ int main(int argc, char **argv)
 {
     static struct out o;
     const enum mm_dtype d = argc == 4 ? mm_dtype_parse(argv[2]) : MM_NDTYPE;
+    const bool known = d < MM_NDTYPE && (mm_quant_can(d) || mm_dtype_block(d) == 256);
 
-    if (d == MM_NDTYPE || !(o.w = mm_ggufw_new())) {
+    if (!known || !(o.w = mm_ggufw_new())) {
         fputs("usage: make_model 135m|1.1b|7b|vit-l-336 TYPE out.gguf\n", stderr);
         return 64;
     }
