@@ -61,7 +61,7 @@ static int search_alloc(struct search *s, const struct mm_beam_spec *spec)
         s->row[i] = s->logits + i * v;
         rc = mm_llama_kv(&s->kv[i], s->g->m, s->g->o.kv, s->e);
         if (rc == 0)
-            rc = mm_kv_copy(s->kv[i], s->g->past.kv, s->e);
+            rc = mm_kv_copy(s->kv[i], s->g->past.kv, s->prompt->n, s->e);
     }
     return rc;
 }
@@ -119,7 +119,8 @@ static int reorder(struct search *s)
         if (!s->kv[i]) {
             s->kv[i] = spare[--nspare];
             if (rc == 0)
-                rc = mm_kv_copy(s->kv[i], s->old[s->parent[i]], s->e);
+                rc = mm_kv_copy(s->kv[i], s->old[s->parent[i]],
+                                mm_kv_len(s->old[s->parent[i]]), s->e);
         }
     free(spare);
     return rc;

@@ -144,10 +144,9 @@ static int prefill_batch(struct run *r)
         size_t from = have;
         if (i > 0) {
             from = prefix;
-            rc = prefix ? mm_kv_copy(l->kv, first->kv, r->e) : 0;
+            rc = prefix ? mm_kv_copy(l->kv, first->kv, prefix, r->e) : 0;
             if (rc < 0)
                 break;
-            mm_kv_truncate(l->kv, prefix);
             l->answer->computed = l->prompt->n - prefix;
         }
         f[i] = (struct mm_feed){ l->kv, l->prompt, from, l->prompt->n, l->logits };

@@ -111,25 +111,24 @@ static int reserve(struct mm_kv *kv, size_t layer, size_t need)
     return 0;
 }
 
-int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, struct mm_err *e)
+int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, size_t n, struct mm_err *e)
 {
     const size_t row = src->dim * src->esize;
 
     assert(dst->layers == src->layers && dst->heads == src->heads && dst->dim == src->dim &&
-           dst->dtype == src->dtype);
+           dst->dtype == src->dtype && n <= src->n);
     dst->n = 0;
     for (size_t l = 0; l < src->layers; l++) {
-        if (reserve(dst, l, src->n) < 0)
-            return mm_err_set(e, MM_ENOMEM, "key/value cache of %zu positions: out of memory",
-                              src->n);
-        for (size_t h = 0; h < src->heads && src->n; h++) {
+        if (reserve(dst, l, n) < 0)
+            return mm_err_set(e, MM_ENOMEM, "key/value cache of %zu positions: out of memory", n);
+        for (size_t h = 0; h < src->heads && n; h++) {
             memcpy(dst->k[l] + h * dst->cap[l] * row, src->k[l] + h * src->cap[l] * row,
-                   src->n * row);
+                   n * row);
             memcpy(dst->v[l] + h * dst->cap[l] * row, src->v[l] + h * src->cap[l] * row,
-                   src->n * row);
+                   n * row);
         }
     }
-    dst->n = src->n;
+    dst->n = n;
     return 0;
 }
 

@@ -20,8 +20,10 @@ enum mm_dtype mm_kv_dtype(const struct mm_kv *kv);
 /* mm_kv_truncate: forget positions n and above; n <= length. */
 void mm_kv_truncate(struct mm_kv *kv, size_t n);
 
-/* mm_kv_copy: dst becomes equal to src (same model and dtype).  MM_ENOMEM. */
-MM_MUST_CHECK int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, struct mm_err *e);
+/* mm_kv_copy: dst becomes the first n positions of src (same model and dtype), n <= its
+ * length.  MM_ENOMEM: dst is empty. */
+MM_MUST_CHECK int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, size_t n,
+                             struct mm_err *e);
 
 /* mm_kv_append: rows of one layer, k and v [n][heads][dim] f32, go to positions
  * length .. length + n - 1; the length itself moves at mm_kv_advance, once all

@@ -222,9 +222,9 @@ static void test_pieces(void **state)
     assert_int_equal(mm_llama_kv(&copy, m, MM_F32, &e), 0);
     float *all = malloc(n * V * sizeof(float));
     memcpy(all, mm_f32(step(&c, m, kv, ids, 5)), 5 * V * sizeof(float));
-    (void)step(&c, m, kv, ids, 3); /* a wrong turn, taken back */
-    mm_kv_truncate(kv, 5);
-    assert_int_equal(mm_kv_copy(copy, kv, &e), 0);
+    (void)step(&c, m, kv, ids, 3); /* a wrong turn: one place taken back, two not copied */
+    mm_kv_truncate(kv, 6);
+    assert_int_equal(mm_kv_copy(copy, kv, 5, &e), 0);
     for (size_t i = 5; i < n; i++)
         memcpy(all + i * V, mm_f32(step(&c, m, copy, ids + i, 1)), V * sizeof(float));
     stages_check(&s, "logits", all, n * V);
