@@ -16,20 +16,24 @@
 #include "weights/adapt.h"
 
 static const char usage[] =
-    "mm-quantize [-qv] [-j n] -t type -o out.gguf [--mmproj] [--base B] [--lora L] model";
+    "mm-quantize [-qv] [-j n] [-t type] [--pack] -o out.gguf [--mmproj] [--base B] [--lora L]\n"
+    "            model";
 static const char help[] =
     "  -t, --type T           f32, f16, bf16, q4_0, q4_1, q5_0, q5_1 or q8_0\n"
+    "      --pack             matrices in the order of products: opens at once, in this\n"
+    "                         program's family only; without -t the types stay\n"
     "  -o, --output FILE      GGUF to write\n"
     "      --mmproj           vision tower and projector instead of the language model\n"
     "      --vision-tower P   tower that the checkpoint only names\n"
     "      --base B           weights below the adapter or deltas in model\n"
     "      --lora L           adapter to merge first\n";
 
-enum { OPT_MMPROJ = MM_OPT_FIRST, OPT_TOWER, OPT_BASE, OPT_LORA };
+enum { OPT_MMPROJ = MM_OPT_FIRST, OPT_TOWER, OPT_BASE, OPT_LORA, OPT_PACK };
 
 static const struct option longopts[] = {
     MM_COMMON_LONG,
     { "type", required_argument, NULL, 't' }, { "output", required_argument, NULL, 'o' },
+    { "pack", no_argument, NULL, OPT_PACK },
     { "mmproj", no_argument, NULL, OPT_MMPROJ },
     { "vision-tower", required_argument, NULL, OPT_TOWER },
     { "base", required_argument, NULL, OPT_BASE }, { "lora", required_argument, NULL, OPT_LORA },
@@ -37,9 +41,9 @@ static const struct option longopts[] = {
 };
 
 struct opts {
-    enum mm_dtype type;
+    enum mm_dtype type; /* MM_NDTYPE: as stored */
     const char *output, *model, *tower, *base, *lora;
-    bool mmproj;
+    bool mmproj, pack;
 };
 
 /* What is open while a file is made. */
@@ -72,13 +76,14 @@ static void parse(struct mm_cmd *cmd, struct opts *o, int argc, char **argv)
         case 't':        o->type = parse_type(cmd, optarg); break;
         case 'o':        o->output = optarg; break;
         case OPT_MMPROJ: o->mmproj = true; break;
+        case OPT_PACK:   o->pack = true; break;
         case OPT_TOWER:  o->tower = optarg; break;
         case OPT_BASE:   o->base = optarg; break;
         case OPT_LORA:   o->lora = optarg; break;
         default:         mm_cmd_common(cmd, c, optarg);
         }
-    if (o->type == MM_NDTYPE || !o->output)
-        mm_cmd_usage(cmd, "--type and --output are needed");
+    if ((o->type == MM_NDTYPE && !o->pack) || !o->output)
+        mm_cmd_usage(cmd, "--output and --type or --pack are needed");
     if (argc - optind != 1)
         mm_cmd_usage(cmd, "one model is wanted, %d are given", argc - optind);
     if (o->tower && !o->mmproj)
@@ -120,13 +125,18 @@ static bool is_replaced(const char *key)
 {
     return strcmp(key, "general.file_type") == 0 ||
            strcmp(key, "general.quantization_version") == 0 ||
-           strcmp(key, "general.alignment") == 0 || strncmp(key, "split.", 6) == 0;
+           strcmp(key, "general.alignment") == 0 || strcmp(key, MM_GGUF_PANEL_KEY) == 0 ||
+           strncmp(key, "split.", 6) == 0;
 }
 
-/* Matrices of a GGUF that are no linear layers. */
-static bool is_table(const char *name)
+/* Matrices of a GGUF that are no linear layers; an embedding is one if it is tied. */
+static enum mm_convert_role role_of(const struct mm_ckpt *ck, const char *name)
 {
-    return strstr(name, "position_embd") || strstr(name, "patch_embd");
+    if (strstr(name, "position_embd") || strstr(name, "patch_embd"))
+        return MM_CONVERT_TABLE;
+    if (strcmp(name, "token_embd.weight") == 0 && mm_ckpt_lookup(ck, "output.weight"))
+        return MM_CONVERT_LOOKUP;
+    return MM_CONVERT_MATRIX;
 }
 
 /* From GGUF to GGUF: everything keeps its name. */
@@ -138,14 +148,13 @@ static int plan_gguf(struct work *k, struct mm_err *e)
     for (size_t i = 0; i < mm_gguf_count(g); i++)
         if (!is_replaced(mm_gguf_at(g, i)->key))
             mm_ggufw_kv(k->w, mm_gguf_at(g, i));
-    mm_ggufw_u32(k->w, "general.file_type", mm_convert_file_type(k->c));
-    mm_ggufw_u32(k->w, "general.quantization_version", 2);
     for (size_t i = 0; i < mm_ckpt_count(k->ck) && rc == 0; i++) {
         const struct mm_ckpt_entry *const x = mm_ckpt_at(k->ck, i);
-        const struct mm_convert_spec s = { .role = is_table(x->name) ? MM_CONVERT_TABLE
-                                                                     : MM_CONVERT_MATRIX };
+        const struct mm_convert_spec s = { .role = role_of(k->ck, x->name) };
         rc = mm_convert_add(k->c, x->name, &x->t, &s, e);
     }
+    mm_ggufw_u32(k->w, "general.file_type", mm_convert_file_type(k->c));
+    mm_ggufw_u32(k->w, "general.quantization_version", 2);
     return rc;
 }
 
@@ -187,6 +196,8 @@ static int plan(struct work *k, const struct opts *o, const struct mm_cmd *cmd, 
     k->c = mm_convert_new(o->type);
     if (!k->w || !k->c)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
+    if (o->pack)
+        mm_convert_pack(k->c);
     model_name(name, sizeof name, o->model);
     if (mm_ckpt_is_gguf(k->ck))
         return plan_gguf(k, e);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/panel.h"
 
 enum { BLOCK = 4096 };
 
@@ -59,6 +60,12 @@ static void widen(double *out, const struct mm_tensor *t, size_t first, size_t n
     const struct mm_tensor part = { .dtype = type, .ndim = 1, .shape = { (int64_t)n }, .data = p };
     float f[BLOCK];
 
+    if (mm_dtype_packed(type)) {
+        mm_panel_read(f, t, first, n);
+        for (size_t i = 0; i < n; i++)
+            out[i] = (double)f[i];
+        return;
+    }
     if (type == MM_F64 || type == MM_I64 || type == MM_U64 || type == MM_I32 || type == MM_U32) {
         for (size_t i = 0; i < n; i++)
             out[i] = exact(type, p + i * bytes);

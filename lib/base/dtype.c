@@ -10,6 +10,7 @@
 static const struct {
     const char *name;
     unsigned short block, bytes;
+    enum mm_dtype rows; /* of a packed type, else 0 */
 } types[MM_NDTYPE] = {
     [MM_F64] = { "f64", 1, 8 },         [MM_F32] = { "f32", 1, 4 },
     [MM_F16] = { "f16", 1, 2 },         [MM_BF16] = { "bf16", 1, 2 },
@@ -24,6 +25,19 @@ static const struct {
     [MM_Q8_0] = { "q8_0", 32, 34 },     [MM_Q2_K] = { "q2_k", 256, 84 },
     [MM_Q3_K] = { "q3_k", 256, 110 },   [MM_Q4_K] = { "q4_k", 256, 144 },
     [MM_Q5_K] = { "q5_k", 256, 176 },   [MM_Q6_K] = { "q6_k", 256, 210 },
+    [MM_P32_F32] = { "p32_f32", 1, 4, MM_F32 },
+    [MM_P32_F16] = { "p32_f16", 1, 2, MM_F16 },
+    [MM_P32_BF16] = { "p32_bf16", 1, 2, MM_BF16 },
+    [MM_P32_Q4_0] = { "p32_q4_0", 32, 18, MM_Q4_0 },
+    [MM_P32_Q4_1] = { "p32_q4_1", 32, 20, MM_Q4_1 },
+    [MM_P32_Q5_0] = { "p32_q5_0", 32, 22, MM_Q5_0 },
+    [MM_P32_Q5_1] = { "p32_q5_1", 32, 24, MM_Q5_1 },
+    [MM_P32_Q8_0] = { "p32_q8_0", 32, 34, MM_Q8_0 },
+    [MM_P32_Q2_K] = { "p32_q2_k", 256, 84, MM_Q2_K },
+    [MM_P32_Q3_K] = { "p32_q3_k", 256, 110, MM_Q3_K },
+    [MM_P32_Q4_K] = { "p32_q4_k", 256, 144, MM_Q4_K },
+    [MM_P32_Q5_K] = { "p32_q5_k", 256, 176, MM_Q5_K },
+    [MM_P32_Q6_K] = { "p32_q6_k", 256, 210, MM_Q6_K },
 };
 
 const char *mm_dtype_name(enum mm_dtype d)
@@ -56,14 +70,34 @@ size_t mm_dtype_block_bytes(enum mm_dtype d)
 
 bool mm_dtype_quantised(enum mm_dtype d)
 {
-    return mm_dtype_block(d) > 1;
+    return mm_dtype_block(d) > 1 || mm_dtype_packed(d);
+}
+
+bool mm_dtype_packed(enum mm_dtype d)
+{
+    assert((unsigned)d < MM_NDTYPE);
+    return d >= MM_P32_F32;
+}
+
+enum mm_dtype mm_dtype_rows(enum mm_dtype d)
+{
+    return mm_dtype_packed(d) ? types[d].rows : d;
+}
+
+enum mm_dtype mm_dtype_panels(enum mm_dtype d)
+{
+    unsigned p = MM_P32_F32;
+
+    while (p < MM_NDTYPE && types[p].rows != d)
+        p++;
+    return (enum mm_dtype)p;
 }
 
 bool mm_dtype_bytes(enum mm_dtype d, size_t n, size_t *bytes)
 {
     const size_t block = mm_dtype_block(d);
 
-    if (n % block != 0)
+    if (n % block != 0 || mm_dtype_packed(d))
         return false;
     return mm_size_mul(n / block, types[d].bytes, bytes);
 }

@@ -2,7 +2,8 @@
  *
  * Stream dtypes (formats/mmts.md) come first; the quantised block types of
  * GGUF (32 or 256 elements a block, see formats of ggml) follow and never
- * appear on the stream.
+ * appear on the stream.  Nor do the packed ones, p32_X: a matrix of type X in
+ * panels of 32 rows (base/panel.h), whose rows are nowhere in one piece.
  */
 #ifndef MM_BASE_DTYPE_H
 #define MM_BASE_DTYPE_H
@@ -20,6 +21,9 @@ enum mm_dtype {
     MM_F8_E4M3 = MM_NSTREAM, MM_F8_E5M2,
     MM_Q4_0, MM_Q4_1, MM_Q5_0, MM_Q5_1, MM_Q8_0,
     MM_Q2_K, MM_Q3_K, MM_Q4_K, MM_Q5_K, MM_Q6_K,
+    MM_P32_F32, MM_P32_F16, MM_P32_BF16,
+    MM_P32_Q4_0, MM_P32_Q4_1, MM_P32_Q5_0, MM_P32_Q5_1, MM_P32_Q8_0,
+    MM_P32_Q2_K, MM_P32_Q3_K, MM_P32_Q4_K, MM_P32_Q5_K, MM_P32_Q6_K,
     MM_NDTYPE
 };
 
@@ -35,11 +39,18 @@ size_t mm_dtype_block(enum mm_dtype d);
 /* mm_dtype_block_bytes: bytes per block (per element for plain types). */
 size_t mm_dtype_block_bytes(enum mm_dtype d);
 
-/* mm_dtype_quantised: does a block hold more than one element? */
+/* mm_dtype_quantised: does a block hold more than one element?  True of every
+ * packed type: none of its elements lies by itself. */
 bool mm_dtype_quantised(enum mm_dtype d);
 
-/* mm_dtype_bytes: bytes of n elements; false if n is no multiple of the block
- * or the size overflows. */
+/* mm_dtype_packed: is d one of p32_X?  mm_dtype_rows: X of p32_X, else d.
+ * mm_dtype_panels: p32_X of X; MM_NDTYPE if there is none. */
+bool mm_dtype_packed(enum mm_dtype d);
+enum mm_dtype mm_dtype_rows(enum mm_dtype d);
+enum mm_dtype mm_dtype_panels(enum mm_dtype d);
+
+/* mm_dtype_bytes: bytes of n elements; false if n is no multiple of the block,
+ * the size overflows or d is packed (ask mm_shape_bytes of base/tensor.h). */
 bool mm_dtype_bytes(enum mm_dtype d, size_t n, size_t *bytes);
 
 /* Scalar conversions, all round to nearest even; NaN stays a quiet NaN. */

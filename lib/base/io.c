@@ -183,6 +183,20 @@ int mm_map_open(struct mm_map *m, const char *path, size_t max, struct mm_err *e
     return rc;
 }
 
+bool mm_map_release(const struct mm_map *m, const void *p, size_t n)
+{
+    const uintptr_t from = (uintptr_t)p, base = (uintptr_t)m->data;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    if (from < base || from - base > m->size || n > m->size - (from - base))
+        return false;
+    const uintptr_t begin = (from + page - 1) / page * page, end = (from + n) / page * page;
+
+    if (m->mapped && begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* advice: may fail */
+    return true;
+}
+
 void mm_map_close(struct mm_map *m)
 {
     if (m->mapped)

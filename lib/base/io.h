@@ -6,6 +6,7 @@
 #ifndef MM_BASE_IO_H
 #define MM_BASE_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -46,6 +47,11 @@ struct mm_map {
 MM_MUST_CHECK int mm_map_open(struct mm_map *m, const char *path, size_t max,
                               struct mm_err *e);
 void mm_map_close(struct mm_map *m); /* takes a zeroed one */
+
+/* mm_map_release: the bytes p[0..n) of m will hardly be read again: their whole
+ * pages leave this process's memory, and come back from the file if they are.
+ * Nothing happens to what was read from a pipe.  False: p is not in m. */
+bool mm_map_release(const struct mm_map *m, const void *p, size_t n);
 
 /* Little-endian getters and setters over bytes: no alignment needed. */
 static inline uint16_t mm_get_u16(const unsigned char *p)

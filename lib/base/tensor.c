@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/panel.h"
 #include "base/quant.h"
 #include "base/size.h"
 
@@ -30,6 +31,19 @@ bool mm_shape_count(const int64_t *shape, int ndim, size_t *count)
     return true;
 }
 
+bool mm_shape_bytes(enum mm_dtype d, const int64_t *shape, int ndim, size_t *bytes)
+{
+    size_t n, padded, cols;
+
+    if (!mm_shape_count(shape, ndim, &n))
+        return false;
+    if (!mm_dtype_packed(d))
+        return mm_dtype_bytes(d, n, bytes);
+    return ndim == 2 && mm_size_align((size_t)shape[0], MM_PANEL_ROWS, &padded) &&
+           mm_dtype_bytes(mm_dtype_rows(d), (size_t)shape[1], &cols) &&
+           mm_size_mul(padded, cols, bytes);
+}
+
 size_t mm_tensor_count(const struct mm_tensor *t)
 {
     size_t n = 0;
@@ -43,7 +57,7 @@ size_t mm_tensor_count(const struct mm_tensor *t)
 size_t mm_tensor_bytes(const struct mm_tensor *t)
 {
     size_t bytes = 0;
-    const bool ok = mm_dtype_bytes(t->dtype, mm_tensor_count(t), &bytes);
+    const bool ok = mm_shape_bytes(t->dtype, t->shape, t->ndim, &bytes);
 
     assert(ok);
     (void)ok;
@@ -122,6 +136,10 @@ void mm_tensor_to_f32(float *out, const struct mm_tensor *t)
 
     if (n == 0)
         return;
+    if (mm_dtype_packed(t->dtype)) {
+        mm_panel_read(out, t, 0, n);
+        return;
+    }
     if (mm_dtype_quantised(t->dtype)) {
         mm_dequant_row(out, t->dtype, p, n);
         return;

@@ -28,10 +28,15 @@ size_t mm_tensor_bytes(const struct mm_tensor *t);
  * a negative dimension, ndim outside 0..8 or overflow. */
 bool mm_shape_count(const int64_t *shape, int ndim, size_t *count);
 
+/* mm_shape_bytes: checked size of the data: whole blocks (MM_F32 and the like
+ * have blocks of one element); a packed type has two axes, its rows are
+ * counted up to a multiple of 32. */
+bool mm_shape_bytes(enum mm_dtype d, const int64_t *shape, int ndim, size_t *bytes);
+
 /* mm_shape_str: "[2,3]" into buf; returns buf. */
 char *mm_shape_str(char *buf, size_t size, const int64_t *shape, int ndim);
 
-/* mm_tensor_to_f32: widen any dtype (quantised ones included) into out[count].
+/* mm_tensor_to_f32: widen any dtype (quantised and packed ones too) into out[count].
  * Integers and f64 are rounded to nearest.  out must not overlap t->data. */
 void mm_tensor_to_f32(float *out, const struct mm_tensor *t);
 

@@ -25,6 +25,7 @@ struct source {
     char prefix[128];  /* of the tower's names */
     struct mm_clip_tower *t;
     int layer;
+    bool packed;       /* a fused tensor is: its thirds are not to be had */
 };
 
 /* --- which layout, and under which prefix ------------------------------------- */
@@ -316,6 +317,11 @@ static void original_layer(struct source *s, struct mm_encoder_layer *y)
     for (int i = 0; in_w && in_b && i < 3; i++) {
         const struct mm_tensor tw = third(in_w, i), tb = third(in_b, i);
 
+        if (mm_dtype_packed(in_w->dtype)) { /* mm-quantize never packs this layout */
+            s->packed = true;
+            break;
+        }
+
         *w[i] = mm_param_matrix(s->t->params, &tw, "%s%sattn.in_proj_weight.%d", s->prefix, b, i);
         *bias[i] = mm_param_f32(s->t->params, &tb, "%s%sattn.in_proj_bias.%d", s->prefix, b, i);
     }
@@ -456,6 +462,8 @@ int mm_clip_load(struct mm_clip_tower *t, const struct mm_ckpt *ck, const json_t
             load_text(&s);
         load_projection(&s);
         rc = mm_load_done(s.load, e);
+        if (rc == 0 && s.packed)
+            rc = mm_err_set(e, MM_EDATA, "%s: q, k and v are packed as one", mm_ckpt_path(ck));
         if (rc == 0 && mm_params_failed(t->params))
             rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", mm_ckpt_path(ck));
         mm_load_free(s.load);

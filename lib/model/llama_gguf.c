@@ -146,8 +146,11 @@ static int plan_tensors(struct plan *p)
         snprintf(glob, sizeof glob, "%slayers.*", bodies[i]);
         mm_load_strict(p->load, glob);
     }
+    const bool tied = p->conf.tied && !has_head(p);
+    struct role table = embedding;
+    table.as = tied ? MM_CONVERT_MATRIX : MM_CONVERT_LOOKUP;
     mm_load_prefix(p->load, bodies);
-    if ((rc = add(p, &embedding, -1)) < 0)
+    if ((rc = add(p, &table, -1)) < 0)
         return rc;
     for (int i = 0; i < p->conf.layers && rc == 0; i++)
         for (size_t k = 0; k < sizeof layer_roles / sizeof *layer_roles && rc == 0; k++)
@@ -155,7 +158,7 @@ static int plan_tensors(struct plan *p)
     if (rc == 0)
         rc = add(p, &norm, -1);
     mm_load_prefix(p->load, heads);
-    if (rc == 0 && (!p->conf.tied || has_head(p)))
+    if (rc == 0 && !tied)
         rc = add(p, &head, -1);
     return rc < 0 ? rc : mm_load_done(p->load, p->e);
 }

@@ -130,8 +130,10 @@ static int alloc_data(void **p, struct mm_ckpt *ck, enum mm_dtype d, size_t n, s
     return mm_entries_alloc(p, &ck->en, bytes, e);
 }
 
-static enum mm_dtype merged_dtype(enum mm_dtype base, enum mm_adapt_store store)
+static enum mm_dtype merged_dtype(enum mm_dtype stored, enum mm_adapt_store store)
 {
+    const enum mm_dtype base = mm_dtype_rows(stored);
+
     if (store == MM_ADAPT_F32)
         return MM_F32;
     return mm_dtype_quantised(base) || base == MM_F8_E4M3 || base == MM_F8_E5M2 ? MM_F16 : base;

@@ -315,6 +315,15 @@ const struct mm_ckpt_entry *mm_ckpt_at(const struct mm_ckpt *ck, size_t i)
     return &ck->en.v[i];
 }
 
+void mm_ckpt_release(const struct mm_ckpt *ck, const struct mm_tensor *t)
+{
+    for (size_t i = 0; i < ck->nmaps; i++)
+        if (mm_map_release(&ck->maps[i], t->data, mm_tensor_bytes(t)))
+            return;
+    for (size_t i = 0; i < ck->nparts; i++)
+        mm_ckpt_release(ck->part[i], t);
+}
+
 const struct mm_ckpt_entry *mm_ckpt_lookup(const struct mm_ckpt *ck, const char *name)
 {
     return mm_entries_find(&ck->en, name);

@@ -48,6 +48,11 @@ const char *mm_ckpt_dir(const struct mm_ckpt *ck);  /* of the configuration; NUL
 size_t mm_ckpt_count(const struct mm_ckpt *ck);
 const struct mm_ckpt_entry *mm_ckpt_at(const struct mm_ckpt *ck, size_t i);
 
+/* mm_ckpt_release: data of t will hardly be read again (a packed copy took its
+ * place).  Whole pages that are mapped from a file leave memory; they come back
+ * when they are read after all. */
+void mm_ckpt_release(const struct mm_ckpt *ck, const struct mm_tensor *t);
+
 /* mm_ckpt_lookup: the entry of an exact stored name, or NULL. */
 const struct mm_ckpt_entry *mm_ckpt_lookup(const struct mm_ckpt *ck, const char *name);
 

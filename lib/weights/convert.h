@@ -13,6 +13,7 @@
 
 enum mm_convert_role {
     MM_CONVERT_MATRIX, /* the type asked for; f16 if a row is no multiple of the block */
+    MM_CONVERT_LOOKUP, /* the same, but never packed: rows are looked up, not multiplied */
     MM_CONVERT_TABLE,  /* never in blocks: f16 where the type asked for has blocks */
     MM_CONVERT_FLOAT   /* f32 */
 };
@@ -26,9 +27,14 @@ struct mm_convert_spec {
 
 struct mm_convert;
 
-/* mm_convert_new: type is f32, f16, bf16 or one that mm_quant_can.  NULL: no
- * memory. */
+/* mm_convert_new: type is f32, f16, bf16 or one that mm_quant_can; MM_NDTYPE: as
+ * they are stored (f32 for what GGUF lacks).  NULL: no memory. */
 struct mm_convert *mm_convert_new(enum mm_dtype type);
+
+/* mm_convert_pack: matrices are to be packed (base/panel.h).  Before the first
+ * mm_convert_add. */
+void mm_convert_pack(struct mm_convert *c);
+
 void mm_convert_free(struct mm_convert *c); /* takes NULL */
 
 /* mm_convert_add: t becomes the tensor name of the file.  name is copied, data
@@ -38,11 +44,12 @@ MM_MUST_CHECK int mm_convert_add(struct mm_convert *c, const char *name,
                                  const struct mm_tensor *t, const struct mm_convert_spec *s,
                                  struct mm_err *e);
 
-/* mm_convert_file_type: the value of general.file_type. */
+/* mm_convert_file_type: the value of general.file_type, after the last
+ * mm_convert_add. */
 uint32_t mm_convert_file_type(const struct mm_convert *c);
 
-/* mm_convert_begin: declare all tensors to w, whose key-values are there, and
- * open path. */
+/* mm_convert_begin: declare all tensors to w, whose key-values are there (but for
+ * those of packing), and open path. */
 MM_MUST_CHECK int mm_convert_begin(struct mm_convert *c, struct mm_ggufw *w, const char *path,
                                    struct mm_err *e);
 

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/panel.h"
 #include "base/size.h"
 #include "base/utf8.h"
 
@@ -62,9 +63,11 @@ static const unsigned char elem_size[MM_GGUF_NTYPE] = {
 
 int mm_gguf_dtype_id(enum mm_dtype d)
 {
+    const int packed = mm_dtype_packed(d) ? MM_GGUF_PANEL_ID : 0;
+
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
-        if (dtypes[i].d == d)
-            return dtypes[i].id;
+        if (dtypes[i].d == mm_dtype_rows(d))
+            return packed + dtypes[i].id;
     return -1;
 }
 
@@ -213,8 +216,31 @@ static int read_alignment(struct mm_gguf *g, struct mm_err *e)
     return 0;
 }
 
-static int find_dtype(enum mm_dtype *d, uint32_t id, struct mm_err *e)
+/* Packed matrices have numbers of our own, far above ggml's: who does not know
+ * them refuses the file.  The layout's version must be the one we know. */
+static int find_packed(enum mm_dtype *d, uint32_t id, const struct mm_gguf *g, struct mm_err *e)
 {
+    const int64_t version = mm_gguf_get_int(g, MM_GGUF_PANEL_KEY, 0);
+
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if ((uint32_t)dtypes[i].id == id - MM_GGUF_PANEL_ID)
+            *d = mm_dtype_panels(dtypes[i].d);
+    if (*d == MM_NDTYPE)
+        return mm_err_set(e, MM_EDATA, "unknown packed type %u", id - MM_GGUF_PANEL_ID);
+    if (version != MM_PANEL_VERSION)
+        return mm_err_set(e, MM_EDATA, "packed, and " MM_GGUF_PANEL_KEY " is %lld, want %d: "
+                          "pack the model again", (long long)version, MM_PANEL_VERSION);
+    if (g->alignment % MM_PANEL_ALIGN != 0)
+        return mm_err_set(e, MM_EDATA, "packed, and general.alignment is %zu, want a multiple "
+                          "of %d", g->alignment, MM_PANEL_ALIGN);
+    return 0;
+}
+
+static int find_dtype(enum mm_dtype *d, uint32_t id, const struct mm_gguf *g, struct mm_err *e)
+{
+    *d = MM_NDTYPE;
+    if (id >= MM_GGUF_PANEL_ID && id - MM_GGUF_PANEL_ID < MM_GGUF_PANEL_IDS)
+        return find_packed(d, id, g, e);
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if ((uint32_t)dtypes[i].id == id) {
             *d = dtypes[i].d;
@@ -249,27 +275,29 @@ static int read_shape(struct cursor *c, struct mm_tensor *t, const char *name, s
 }
 
 /* Dtype, offset and their agreement with the shape. */
-static int read_place(struct cursor *c, struct mm_tensor *t, struct info *x, size_t alignment,
-                      struct mm_err *e)
+static int read_place(struct cursor *c, struct mm_tensor *t, struct info *x,
+                      const struct mm_gguf *g, struct mm_err *e)
 {
     uint32_t id;
     uint64_t offset;
-    size_t count, bytes;
+    size_t bytes;
     char shape[200];
     int rc;
 
     if ((rc = get_u32(c, &id, "type", e)) < 0 || (rc = get_u64(c, &offset, "offset", e)) < 0 ||
-        (rc = find_dtype(&t->dtype, id, e)) < 0)
+        (rc = find_dtype(&t->dtype, id, g, e)) < 0)
         return rc;
     mm_shape_str(shape, sizeof shape, t->shape, t->ndim);
     if (t->shape[t->ndim - 1] % (int64_t)mm_dtype_block(t->dtype) != 0)
         return mm_err_set(e, MM_EDATA, "shape %s: rows are no multiple of the %zu elements of a "
                           "%s block", shape, mm_dtype_block(t->dtype), mm_dtype_name(t->dtype));
-    if (!mm_shape_count(t->shape, t->ndim, &count) || !mm_dtype_bytes(t->dtype, count, &bytes))
+    if (mm_dtype_packed(t->dtype) && t->ndim != 2)
+        return mm_err_set(e, MM_EDATA, "shape %s: only matrices are packed", shape);
+    if (!mm_shape_bytes(t->dtype, t->shape, t->ndim, &bytes))
         return mm_err_set(e, MM_EDATA, "shape %s overflows", shape);
-    if (offset % alignment != 0)
+    if (offset % g->alignment != 0)
         return mm_err_set(e, MM_EDATA, "data offset %llu is no multiple of %zu",
-                          (unsigned long long)offset, alignment);
+                          (unsigned long long)offset, g->alignment);
     if (offset > SIZE_MAX - bytes)
         return mm_err_set(e, MM_EDATA, "data offset %llu overflows", (unsigned long long)offset);
     x->begin = (size_t)offset;
@@ -338,7 +366,7 @@ static int read_infos(struct cursor *c, struct mm_gguf *g, struct mm_entries *en
         if ((rc = get_name(c, g->text, &name, "tensor name", e)) < 0)
             break;
         if ((rc = read_shape(c, &t, name, e)) < 0 ||
-            (rc = read_place(c, &t, &x[i], g->alignment, e)) < 0) {
+            (rc = read_place(c, &t, &x[i], g, e)) < 0) {
             mm_err_prefix(e, "tensor '%.200s'", name);
             break;
         }

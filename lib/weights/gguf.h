@@ -20,6 +20,12 @@
 
 #define MM_GGUF_JSON_MAX 1024 /* longest array that mm_ckpt_meta holds */
 
+/* Matrices packed for products (base/panel.h; formats/gguf.md): the type number
+ * is ggml's of the rows plus MM_GGUF_PANEL_ID, the key holds the version. */
+#define MM_GGUF_PANEL_ID 0x6d6d0000 /* "mm" */
+#define MM_GGUF_PANEL_IDS 64
+#define MM_GGUF_PANEL_KEY "mm.panel32.version"
+
 enum mm_gguf_type {
     MM_GGUF_U8, MM_GGUF_I8, MM_GGUF_U16, MM_GGUF_I16, MM_GGUF_U32, MM_GGUF_I32, MM_GGUF_F32,
     MM_GGUF_BOOL, MM_GGUF_STRING, MM_GGUF_ARRAY, MM_GGUF_U64, MM_GGUF_I64, MM_GGUF_F64,
@@ -82,7 +88,7 @@ size_t mm_gguf_alignment(const struct mm_gguf *g);
  * above INT64_MAX become reals. */
 json_t *mm_gguf_json(const struct mm_gguf *g);
 
-/* mm_gguf_dtype_id: the ggml type number of a dtype, -1 if it has none. */
+/* mm_gguf_dtype_id: the type number of a dtype, -1 if it has none. */
 int mm_gguf_dtype_id(enum mm_dtype d);
 
 #endif

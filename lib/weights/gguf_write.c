@@ -8,15 +8,17 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/outfile.h"
+#include "base/panel.h"
 #include "base/size.h"
 #include "weights/gguf.h"
 
-#define ALIGN 32
+enum { ALIGN = 32 }; /* without packed tensors */
 #define MAX_DIMS 4
 
 struct mm_ggufw {
     struct mm_buf kv, info; /* encoded */
     uint64_t nkv;
+    size_t align;
     uint64_t *size; /* bytes of each tensor's data */
     size_t nt, size_cap;
     uint64_t offset;      /* of the next tensor in the data section */
@@ -30,7 +32,11 @@ struct mm_ggufw {
 
 struct mm_ggufw *mm_ggufw_new(void)
 {
-    return calloc(1, sizeof(struct mm_ggufw));
+    struct mm_ggufw *const w = calloc(1, sizeof *w);
+
+    if (w)
+        w->align = ALIGN;
+    return w;
 }
 
 void mm_ggufw_free(struct mm_ggufw *w)
@@ -196,6 +202,13 @@ void mm_ggufw_kv(struct mm_ggufw *w, const struct mm_gguf_kv *kv)
     mm_buf_add(&w->kv, kv->data, kv->bytes);
 }
 
+void mm_ggufw_panels(struct mm_ggufw *w)
+{
+    w->align = MM_PANEL_ALIGN;
+    mm_ggufw_u32(w, "general.alignment", MM_PANEL_ALIGN);
+    mm_ggufw_u32(w, MM_GGUF_PANEL_KEY, MM_PANEL_VERSION);
+}
+
 void mm_ggufw_tensor(struct mm_ggufw *w, const char *name, const struct mm_tensor *t)
 {
     const int id = mm_gguf_dtype_id(t->dtype);
@@ -215,7 +228,7 @@ void mm_ggufw_tensor(struct mm_ggufw *w, const char *name, const struct mm_tenso
     put32(&w->info, (uint32_t)id);
     put64(&w->info, w->offset);
     w->size[w->nt] = mm_tensor_bytes(t);
-    w->offset += (w->size[w->nt] + ALIGN - 1) / ALIGN * ALIGN;
+    w->offset += (w->size[w->nt] + w->align - 1) / w->align * w->align;
     w->nt++;
 }
 
@@ -246,9 +259,9 @@ static void put(struct mm_ggufw *w, const void *p, size_t n)
 /* Zeros up to the next multiple of the alignment; n bytes came before. */
 static void pad(struct mm_ggufw *w, uint64_t n)
 {
-    static const char zero[ALIGN];
+    static const char zero[MM_PANEL_ALIGN];
 
-    put(w, zero, (size_t)(n % ALIGN ? ALIGN - n % ALIGN : 0));
+    put(w, zero, (size_t)(n % w->align ? w->align - n % w->align : 0));
 }
 
 /* Tensors without a byte are complete before any data comes. */

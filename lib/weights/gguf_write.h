@@ -22,7 +22,7 @@
 
 struct mm_ggufw;
 
-/* mm_ggufw_new: alignment 32.  NULL if out of memory. */
+/* mm_ggufw_new: alignment 32 (but see mm_ggufw_panels).  NULL if out of memory. */
 struct mm_ggufw *mm_ggufw_new(void);
 
 /* mm_ggufw_free: also gives up the file of a writer that was not committed;
@@ -48,6 +48,10 @@ void mm_ggufw_item(struct mm_ggufw *w, const char *s, size_t n);
 
 /* mm_ggufw_kv: a key-value as it lies in another file. */
 void mm_ggufw_kv(struct mm_ggufw *w, const struct mm_gguf_kv *kv);
+
+/* mm_ggufw_panels: packed tensors will follow: alignment 64, the layout's version.
+ * To be called before the first tensor. */
+void mm_ggufw_panels(struct mm_ggufw *w);
 
 /* mm_ggufw_tensor: announce a tensor; only name, dtype and shape are used. */
 void mm_ggufw_tensor(struct mm_ggufw *w, const char *name, const struct mm_tensor *t);

@@ -97,6 +97,15 @@ static const struct mm_ckpt_entry *lookup(struct mm_load *l)
     return NULL;
 }
 
+static bool same_shape(const int64_t *want, int ndim, const struct mm_tensor *t)
+{
+    bool same = t->ndim == ndim;
+
+    for (int i = 0; same && i < ndim; i++)
+        same = want[i] < 0 || want[i] == t->shape[i];
+    return same;
+}
+
 /* Does the stored shape match want (-1: any), axes of length 1 aside?  On
  * success the -1 are replaced by what was found. */
 static bool match(int64_t *want, int ndim, const struct mm_tensor *t)
@@ -106,15 +115,10 @@ static bool match(int64_t *want, int ndim, const struct mm_tensor *t)
 
     if (ndim > MM_MAX_DIMS)
         return false;
-    if (t->ndim == ndim) {
-        bool same = true;
+    if (same_shape(want, ndim, t)) {
         for (int i = 0; i < ndim; i++)
-            same = same && (want[i] < 0 || want[i] == t->shape[i]);
-        if (same) {
-            for (int i = 0; i < ndim; i++)
-                want[i] = t->shape[i];
-            return true;
-        }
+            want[i] = t->shape[i];
+        return true;
     }
     for (int i = 0; i < ndim; i++) {
         while (at < t->ndim && t->shape[at] == 1 && want[i] != 1)
@@ -163,6 +167,11 @@ static const struct mm_tensor *get(struct mm_load *l, int64_t *want, int ndim, b
     l->asked[x - mm_ckpt_at(l->ck, 0)] = true;
     if (!match(want, ndim, &x->t)) {
         fault(l, "'%s' has shape %s, want %s", x->name,
+              mm_shape_str(ts, sizeof ts, x->t.shape, x->t.ndim), ws);
+        return NULL;
+    }
+    if (mm_dtype_packed(x->t.dtype) && !same_shape(want, ndim, &x->t)) {
+        fault(l, "'%s' is packed as %s, want %s", x->name,
               mm_shape_str(ts, sizeof ts, x->t.shape, x->t.ndim), ws);
         return NULL;
     }

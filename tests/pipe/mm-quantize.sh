@@ -80,6 +80,73 @@ t "mmproj" 0 mm-quantize -t f16 --mmproj -o mmproj.gguf "$M"
 mm-ls mmproj.gguf >out
 has "new names" out 'v.blk.0.ffn_up.weight'
 has "the layer is said" out 'clip.vision.feature_layer'
+
+# packed: the same numbers in another order
+t "no type and no --pack" 64 mm-quantize -o x.gguf "$M"
+"${PYTHON:-python3}" -c '
+import struct
+h = "{\x27descr\x27: \x27<i4\x27, \x27fortran_order\x27: False, \x27shape\x27: (5,), }"
+h += " " * (117 - len(h)) + "\n"
+open("ids.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(h)) + h.encode() +
+                            struct.pack("<5i", 3, 1, 4, 1, 5))'
+mm-pack --kind tokens ids.npy >ids.mmt
+answers() { # answers MODEL [OPTION]: ids of 12 tokens
+    mm-llm -m "$@" -n 12 -t 0 --ignore-eos --json ids.mmt | sed 's/"ms":[^,}]*//'
+}
+for type in f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0; do
+    t "--pack $type" 0 mm-quantize -q -t $type --pack -o packed.gguf "$Y"
+    t "--pack $type: the same tensors" 0 mm-diff --all -r 0 $type.gguf packed.gguf
+    answers $type.gguf --exact >want && answers packed.gguf --exact >got && cmp -s want got
+    ok "--pack $type: the same answers" $?
+done
+K=$GOLDEN/weights/gguf-llama-kmix/model/model.gguf
+t "--pack keeps k-quants" 0 mm-quantize -q --pack -o packed.gguf "$K"
+t "of the same tensors" 0 mm-diff --all -r 0 "$K" packed.gguf
+answers "$K" --exact >want && answers packed.gguf --exact >got && cmp -s want got
+ok "and the same answers" $?
+mm-ls packed.gguf >out
+has "mm-ls shows them" out 'p32_q4_k .*blk.0'
+has "an untied embedding stays" out ' q[0-9]_k .*token_embd.weight'
+has "the layout has a version" out 'mm.panel32.version = 1'
+t "packed again" 0 mm-quantize -q --pack -o again.gguf packed.gguf
+t "it is the same" 0 mm-diff --all -r 0 packed.gguf again.gguf
+t "and unpacked at a type" 0 mm-quantize -q -t f32 -o again.gguf packed.gguf
+t "as the source would be" 0 mm-quantize -q -t f32 -o plain.gguf "$K"
+t "it is the same too" 0 mm-diff --all -r 0 plain.gguf again.gguf
+t "one thread packs" 0 mm-quantize -q -j 1 --pack -o one.gguf "$K"
+t "and three" 0 mm-quantize -q -j 3 --pack -o three.gguf "$K"
+cmp -s one.gguf three.gguf
+ok "the same bytes" $?
+t "a tied embedding" 0 mm-quantize -q --pack -o tied.gguf "$L/tied/model"
+mm-ls tied.gguf >out
+has "is packed: it is multiplied" out 'p32_.*token_embd.weight'
+t "plain" 0 mm-quantize -q -t f32 -o plain.gguf "$L/tied/model"
+answers plain.gguf >want && answers tied.gguf >got && cmp -s want got
+ok "the same answers from it" $?
+mm-pack plain.gguf | mm-unpack -o plain.npz && mm-pack tied.gguf | mm-unpack -o tied.npz &&
+    cmp -s plain.npz tied.npz
+ok "mm-pack unpacks it" $?
+size=$(wc -c <packed.gguf)
+head -c $((size - 100)) packed.gguf >cut.gguf
+t "a packed file that is cut" 65 mm-llm -m cut.gguf -n 1 ids.mmt
+sed 's/mm.panel32.version\x04\x00\x00\x00\x01/mm.panel32.version\x04\x00\x00\x00\x02/' packed.gguf >other.gguf
+t "another version of the layout" 65 mm-llm -m other.gguf -n 1 ids.mmt
+has "is named" err 'mm.panel32.version is 2, want 1'
+sed 's/mm.panel32.version/mm.panel32.verzion/' packed.gguf >other.gguf
+t "none" 65 mm-ls other.gguf
+sed 's/general.alignment\x04\x00\x00\x00\x40/general.alignment\x04\x00\x00\x00\x20/' packed.gguf >other.gguf
+t "a lesser alignment" 65 mm-ls other.gguf
+has "too" err 'general.alignment is 32'
+t "mmproj, packed" 0 mm-quantize -q --pack --mmproj -o pproj.gguf "$M"
+t "mmproj as stored" 0 mm-quantize -q -t f32 --mmproj -o proj.gguf "$M"
+picture=$GOLDEN/image/clip-224/picture.png
+mm-encode -m proj.gguf "$picture" >f.want && mm-encode -m pproj.gguf "$picture" >f.got
+ok "encodes" $?
+t "the same features" 0 mm-diff --all -r 0 f.want f.got
+mm-project -m proj.gguf f.want >e.want && mm-project -m pproj.gguf f.want >e.got
+ok "projects" $?
+t "the same embeddings" 0 mm-diff --all -r 0 e.want e.got
+
 t "mmproj of a tower elsewhere" 0 mm-quantize -t f32 --mmproj -o orig.gguf \
     "$GOLDEN/llava/v15_orig/model"
 finish

@@ -201,6 +201,59 @@ static void test_slurp_map(void **state)
     assert_int_equal(mm_map_open(&m, "none", 9, &e), MM_ENOENT);
 }
 
+/* Pages of p[0..n) that are in this process's memory. */
+static size_t resident(const unsigned char *p, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t count = 0;
+    char line[256];
+    FILE *const f = fopen("/proc/self/smaps", "r");
+    bool inside = false;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        unsigned long from, to, kib;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = from <= (uintptr_t)p && (uintptr_t)p + n <= to;
+        else if (inside && sscanf(line, "Rss: %lu kB", &kib) == 1)
+            count = kib * 1024 / page;
+    }
+    fclose(f);
+    return count;
+}
+
+static void test_map_release(void **state)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 64 * page;
+    unsigned char *const b = malloc(n);
+    struct mm_map m, heap = { b, n, 0 };
+    struct mm_err e = { 0 };
+    size_t sum = 0;
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        b[i] = (unsigned char)(i / page + 1);
+    FILE *const f = fopen("pages", "w");
+    assert_true(fwrite(b, 1, n, f) == n && fclose(f) == 0);
+    assert_int_equal(mm_map_open(&m, "pages", 9, &e), 0);
+    for (size_t i = 0; i < n; i++)
+        sum += m.data[i];
+    assert_int_equal(resident(m.data, n), 64);
+    assert_true(mm_map_release(&m, m.data + 1, 10 * page)); /* 9 whole pages */
+    assert_int_equal(resident(m.data, n), 55);
+    for (size_t i = 0; i < n; i++)
+        sum -= m.data[i]; /* they come back */
+    assert_int_equal(sum, 0);
+    assert_true(mm_map_release(&m, m.data + n, 0));
+    assert_false(mm_map_release(&m, m.data + 1, n));
+    assert_false(mm_map_release(&m, b, 1));
+    assert_true(mm_map_release(&heap, b, n)); /* left alone */
+    assert_int_equal(b[n - 1], 64);
+    mm_map_close(&m);
+    unlink("pages");
+    free(b);
+}
+
 static void test_little_endian(void **state)
 {
     unsigned char b[8];
@@ -219,7 +272,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),      cmocka_unit_test(test_broken_pipe),
         cmocka_unit_test(test_outfile),   cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_slurp_map), cmocka_unit_test(test_little_endian),
+        cmocka_unit_test(test_slurp_map), cmocka_unit_test(test_map_release),
+        cmocka_unit_test(test_little_endian),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,32 @@
+/* panel.h: matrices packed for products: "panel32", version 1 (formats/gguf.md).
+ *
+ *   W [out, in] = panels of 32 rows, the last one filled up with zero bytes
+ *   panel       = its blocks along in (plain types: of one element)
+ *   block       = each 16-bit field (d, then m or dmin) as u16[32], then each
+ *                 32-bit word of the rest, in the order of the source, as u32[32];
+ *                 row r of the panel has index r
+ *
+ * The bytes are those of the rows in another order.  Products and packing are
+ * in kernel/wmat.h; this is how anything else reads such a matrix.
+ */
+#ifndef MM_BASE_PANEL_H
+#define MM_BASE_PANEL_H
+
+#include "base/tensor.h"
+
+enum { MM_PANEL_ROWS = 32, MM_PANEL_VERSION = 1, MM_PANEL_ALIGN = 64 };
+
+/* mm_panel_row: row r of t (packed, [out, in]) as mm_dtype_rows(t->dtype) has it,
+ * into row[bytes of in elements]. */
+void mm_panel_row(void *row, const struct mm_tensor *t, size_t r);
+
+/* mm_panel_read: n elements from first on, in row-major order, widened.  Both
+ * are multiples of the block. */
+void mm_panel_read(float *out, const struct mm_tensor *t, size_t first, size_t n);
+
+/* mm_panel_write: the first n <= 32 rows of a panel, of row type d and cols
+ * elements each, at rows; zero bytes for those that are missing.  panel holds 32
+ * rows.  The reference of kernel/wmat.h's packing. */
+void mm_panel_write(void *panel, enum mm_dtype d, const void *rows, size_t n, size_t cols);
+
+#endif
