@@ -1,7 +1,7 @@
 # mm: multimodal language models as Unix pipes.  See README.md and man/mm.7.
 #
 #   make [SAN=address,undefined]   programs in build/CONFIG/bin, linked from build/bin
-#   make check | bench | fuzz | demo | install | uninstall
+#   make check | bench [JSON=FILE] | bench-full | fuzz | demo | install | uninstall
 #
 # CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR belong to the user.
 
@@ -57,7 +57,7 @@ BENCH_BINS := $(BENCH_SRC:tests/bench/%.c=$B/tests/bench/%)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $1 $2")
 
-.PHONY: FORCE all check check-fast bench fuzz demo install uninstall clean
+.PHONY: FORCE all check check-fast bench bench-full fuzz demo install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,8 +129,13 @@ check: all unit
 check-fast: all unit
 	sh tests/run release
 
-bench: all $(BENCH_BINS)
-	sh tests/bench/run
+# JSON=FILE: the rows as JSON lines too
+PYTHON ?= /usr/bin/python3
+bench bench-full: all $(BENCH_BINS)
+	$B/tests/bench/bench_kernels
+	$B/tests/bench/bench_stream
+	$(PYTHON) tests/bench/run $(if $(filter bench-full,$@),--full) $(if $(JSON),--json '$(JSON)')
+	$(if $(filter bench-full,$@),sh tests/bench/smoke_7b.sh)
 
 fuzz:
 	sh tests/fuzz/run

@@ -1,6 +1,7 @@
 /* bench_kernels.c: speed of the kernels beside the limits of the machine.
  *
  *   bench_kernels [threads]
+ *   bench_kernels --limits        the limits alone
  *
  * Limits first, in the same run: products in registers (f32, bf16, int8) and
  * reading memory.  Then linear layers of a 1.1B LLaMA by dtype, with one row
@@ -287,17 +288,23 @@ static void bench_attention(size_t nq, size_t nk, enum mm_dtype kv, struct mm_po
 
 int main(int argc, char **argv)
 {
-    const long threads = argc > 1 ? strtol(argv[1], NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
+    const bool limits = argc > 1 && strcmp(argv[1], "--limits") == 0;
+    const long threads = argc > 1 && !limits ? strtol(argv[1], NULL, 10)
+                                             : sysconf(_SC_NPROCESSORS_ONLN);
     struct mm_pool *p = threads > 0 && threads < 1000 ? mm_pool_new((int)threads) : NULL;
 
     if (!p) {
-        fputs("usage: bench_kernels [threads]\n", stderr);
+        fputs("usage: bench_kernels [threads | --limits]\n", stderr);
         return 64;
     }
     openblas_set_num_threads(1);
     printf("%ld threads\n", threads);
     compute_limits(p);
     memory_limit(p);
+    if (limits) {
+        mm_pool_free(p);
+        return 0;
+    }
     bench_wmats(p);
     for (size_t m = 1; m <= 512; m *= 8)
         bench_gemm(m);
