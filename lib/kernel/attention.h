@@ -1,7 +1,10 @@
 /* attention.h: fused softmax(q k^T * scale + mask) v, no L x L matrix.
  *
- * Online softmax over key tiles (Milakov, Gimelshein 2018; Dao 2022), sums in
- * f32 in a fixed order: independent of the number of threads.
+ * Keys are taken MM_ATTN_CHUNK at a time, at multiples of it: maximum, sum and
+ * output of each chunk are merged in the order of the keys (Milakov,
+ * Gimelshein 2018; Dao 2022).  So a row of the output has the same bytes
+ * whatever other rows and sequences are computed with it, on any number of
+ * threads.
  */
 #ifndef MM_KERNEL_ATTENTION_H
 #define MM_KERNEL_ATTENTION_H
@@ -10,17 +13,25 @@
 #include "base/err.h"
 #include "base/pool.h"
 
+enum mm_attn_layout {
+    MM_ATTN_ROWS,  /* f32: row t of kv head h at t*k_row + h*k_head; v likewise */
+    MM_ATTN_PANELS /* blocks of 32 positions (MM_NR), as lib/nn/kv holds them:
+                      keys   [position / 32][dim][32] at h*k_head,
+                      values [dim / 32, rounded up][position][32] at h*v_head, v_panel apart;
+                      keys of a begun block and columns of values from dim on are finite */
+};
+
 struct mm_attn {
     size_t nq, nk;          /* query rows, key rows */
     size_t heads, kv_heads; /* heads % kv_heads == 0; head h uses kv head h / (heads/kv_heads) */
     size_t dim;             /* head_dim of q, k and v */
     float scale;            /* usually 1/sqrt(dim) */
-    bool many;              /* few query rows are rounded as many are */
     bool causal;            /* query i sees keys j <= i + (nk - nq) */
     size_t window;          /* 0: none; else only keys j > i + (nk - nq) - window */
-    enum mm_dtype kv;       /* MM_F32 or MM_F16 */
+    enum mm_attn_layout layout; /* of k and v */
+    enum mm_dtype kv;           /* MM_F32, or MM_F16 in panels */
     /* element strides: row t, head h of q is q + t*q_row + h*q_head, ... */
-    size_t q_row, q_head, k_row, k_head, v_row, v_head, o_row, o_head;
+    size_t q_row, q_head, k_row, k_head, v_row, v_head, v_panel, o_row, o_head;
     const float *alibi; /* slopes[heads]: adds slope*(j - i - (nk - nq)), or NULL */
     const float *bias;  /* additive [heads or 1][nq][nk], or NULL; -INFINITY masks */
     size_t bias_head;   /* stride between heads of bias, 0: shared */
@@ -32,10 +43,22 @@ struct mm_attn {
 MM_MUST_CHECK int mm_attention(float *o, float *lse, const float *q, const void *k, const void *v,
                                const struct mm_attn *a, struct mm_pool *p);
 
+/* One sequence: what mm_attention takes. */
+struct mm_attn_item {
+    struct mm_attn a;
+    float *o, *lse;
+    const float *q;
+    const void *k, *v;
+};
+
+/* mm_attention_many: n sequences, each with its own lengths and cache, in one
+ * sharing of work; every output is what mm_attention gives.  0 or MM_ENOMEM. */
+MM_MUST_CHECK int mm_attention_many(const struct mm_attn_item *items, size_t n, struct mm_pool *p);
+
 /* mm_attention_grad: gradients dq, dk, dv (written, laid out as q, k, v) of
  * the output o whose gradient is dO, from the lse of the forward pass (Dao
- * 2022, appendix B).  a->kv is MM_F32; dO is laid out as o.  alibi and bias
- * take part but get no gradient.  Returns 0 or MM_ENOMEM. */
+ * 2022, appendix B).  k and v are rows of f32; dO is laid out as o.  alibi and
+ * bias take part but get no gradient.  Returns 0 or MM_ENOMEM. */
 MM_MUST_CHECK int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO,
                                     const float *q, const float *k, const float *v, const float *o,
                                     const float *lse, const struct mm_attn *a, struct mm_pool *p);

@@ -15,6 +15,11 @@
 #include "base/size.h"
 #include "kernel/attention_int.h"
 
+enum {
+    ROWS = 48, /* query rows of a tile: a multiple of MM_MR */
+    KEYS = 64  /* keys of a block: a multiple of MM_NR */
+};
+
 struct job {
     const struct mm_kern *k;
     float *dq, *dk, *dv;
@@ -26,15 +31,15 @@ struct job {
 
 /* Scratch of one thread; pdim is dim in whole panels. */
 struct work {
-    float *qa, *doa;       /* [MM_ATTN_ROWS][dim], interleaved; q is scaled */
-    float *qp, *dop;       /* the same rows as panels [pdim / MM_NR][MM_ATTN_ROWS][MM_NR] */
-    float *p, *ds;         /* [MM_ATTN_ROWS][MM_ATTN_KEYS] */
-    float *dq;             /* [MM_ATTN_ROWS][pdim] */
-    float *dkv;            /* [MM_ATTN_KEYS][pdim] */
-    float *panel, *values; /* [dim][MM_NR], [pdim / MM_NR][MM_ATTN_KEYS][MM_NR] */
+    float *qa, *doa;       /* [ROWS][dim], interleaved; q is scaled */
+    float *qp, *dop;       /* the same rows as panels [pdim / MM_NR][ROWS][MM_NR] */
+    float *p, *ds;         /* [ROWS][KEYS] */
+    float *dq;             /* [ROWS][pdim] */
+    float *dkv;            /* [KEYS][pdim] */
+    float *panel, *values; /* [dim][MM_NR], [pdim / MM_NR][KEYS][MM_NR] */
     float *wide;           /* [MM_NR][pdim] */
-    float *t;              /* an A panel [MM_ATTN_KEYS][MM_MR] */
-    float D[MM_ATTN_ROWS];
+    float *t;              /* an A panel [KEYS][MM_MR] */
+    float D[ROWS];
 };
 
 /* Carves f into the arrays of *w; returns the number of floats.  f may be NULL. */
@@ -44,25 +49,18 @@ static size_t work_init(struct work *w, float *f, size_t dim, size_t pdim)
         float **array;
         size_t n;
     } parts[] = {
-        { &w->qp, MM_ATTN_ROWS * pdim },        { &w->dop, MM_ATTN_ROWS * pdim },
-        { &w->dq, MM_ATTN_ROWS * pdim },        { &w->dkv, MM_ATTN_KEYS * pdim },
-        { &w->values, MM_ATTN_KEYS * pdim },    { &w->wide, MM_NR * pdim },
-        { &w->p, MM_ATTN_ROWS * MM_ATTN_KEYS }, { &w->ds, MM_ATTN_ROWS * MM_ATTN_KEYS },
-        { &w->t, MM_ATTN_KEYS * MM_MR },        { &w->panel, dim * MM_NR },
-        { &w->qa, MM_ATTN_ROWS * dim },         { &w->doa, MM_ATTN_ROWS * dim },
+        { &w->qp, ROWS * pdim },        { &w->dop, ROWS * pdim },
+        { &w->dq, ROWS * pdim },        { &w->dkv, KEYS * pdim },
+        { &w->values, KEYS * pdim },    { &w->wide, MM_NR * pdim },
+        { &w->p, ROWS * KEYS }, { &w->ds, ROWS * KEYS },
+        { &w->t, KEYS * MM_MR },        { &w->panel, dim * MM_NR },
+        { &w->qa, ROWS * dim },         { &w->doa, ROWS * dim },
     };
     size_t used = 0;
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); used += parts[i++].n)
         *parts[i].array = f ? f + used : NULL;
     return used;
-}
-
-/* Row n of a kv head in an array laid out with strides row, head. */
-static size_t row_at(const struct mm_attn *a, size_t kv, size_t n, size_t row, size_t head)
-{
-    const size_t group = mm_attn_group(a);
-    return n / group * row + (kv * group + n % group) * head;
 }
 
 /* Rows r0.. times scale as B panels. */
@@ -74,9 +72,24 @@ static void row_panels(const struct job *j, float *panels, const float *x, size_
 
     memset(wide, 0, pdim * sizeof(*wide));
     for (size_t r = 0; r < rows; r++) {
-        j->k->scale(wide, scale, x + row_at(a, kv, r0 + r, row, head), a->dim);
+        j->k->scale(wide, scale, x + mm_attn_at(a, kv, r0 + r, row, head), a->dim);
         for (size_t c = 0; c < pdim; c += MM_NR)
-            memcpy(panels + c * MM_ATTN_ROWS + r * MM_NR, wide + c, MM_NR * sizeof(*wide));
+            memcpy(panels + c * ROWS + r * MM_NR, wide + c, MM_NR * sizeof(*wide));
+    }
+}
+
+/* s[rows][KEYS] = xa (groups of MM_MR rows, [dim][mr]) times keys rows of x. */
+static void product(const struct job *j, struct work *w, float *s, const float *xa, size_t rows,
+                    const float *x, size_t row, size_t keys)
+{
+    const size_t dim = j->a->dim;
+
+    memset(s, 0, rows * KEYS * sizeof(*s));
+    for (size_t c = 0; c < keys; c += MM_NR) {
+        j->k->pack_b(w->panel, x + c * row, row, dim, (int)mm_attn_min(MM_NR, keys - c));
+        for (size_t r = 0; r < rows; r += MM_MR)
+            j->k->mul_f32(s + r * KEYS + c, KEYS, xa + r * dim, w->panel, dim,
+                          (int)mm_attn_min(MM_MR, rows - r));
     }
 }
 
@@ -86,19 +99,17 @@ static void probabilities(const struct job *j, struct work *w, size_t kv, size_t
 {
     const struct mm_attn *a = j->a;
 
-    mm_attn_product(w->p, w->qa, rows, j->key, a->k_row, a->k_head, kv, j0, keys, a, w->panel,
-                    w->wide);
-    mm_attn_mask(w->p, kv, r0, rows, j0, keys, a);
-    mm_attn_product(w->ds, w->doa, rows, j->value, a->v_row, a->v_head, kv, j0, keys, a, w->panel,
-                    w->wide);
+    product(j, w, w->p, w->qa, rows, j->key + j0 * a->k_row + kv * a->k_head, a->k_row, keys);
+    mm_attn_mask(w->p, KEYS, 1, kv, r0, rows, j0, KEYS, a);
+    product(j, w, w->ds, w->doa, rows, j->value + j0 * a->v_row + kv * a->v_head, a->v_row, keys);
     for (size_t r = 0; r < rows; r++) {
-        const float lse = j->lse[row_at(a, kv, r0 + r, 1, a->nq)];
-        float *p = w->p + r * MM_ATTN_KEYS, *ds = w->ds + r * MM_ATTN_KEYS;
+        const float lse = j->lse[mm_attn_at(a, kv, r0 + r, 1, a->nq)];
+        float *p = w->p + r * KEYS, *ds = w->ds + r * KEYS;
         if (lse == -INFINITY)
-            memset(p, 0, MM_ATTN_KEYS * sizeof(*p));
+            memset(p, 0, KEYS * sizeof(*p));
         else
-            j->k->exp_sum(p, p, lse, MM_ATTN_KEYS);
-        for (size_t i = 0; i < MM_ATTN_KEYS; i++)
+            j->k->exp_sum(p, p, lse, KEYS);
+        for (size_t i = 0; i < KEYS; i++)
             ds[i] = p[i] * (ds[i] - w->D[r]);
     }
 }
@@ -113,9 +124,9 @@ static void add_keys(const struct job *j, struct work *w, float *dx, size_t row,
     for (size_t i = 0; i < keys; i += MM_MR) {
         const size_t mr = mm_attn_min(MM_MR, keys - i);
         for (size_t r = 0; r < rows; r++)
-            memcpy(w->t + r * mr, s + r * MM_ATTN_KEYS + i, mr * sizeof(*s));
+            memcpy(w->t + r * mr, s + r * KEYS + i, mr * sizeof(*s));
         for (size_t c = 0; c < pdim; c += MM_NR)
-            j->k->mul_f32(w->dkv + i * pdim + c, pdim, w->t, xp + c * MM_ATTN_ROWS, rows, (int)mr);
+            j->k->mul_f32(w->dkv + i * pdim + c, pdim, w->t, xp + c * ROWS, rows, (int)mr);
     }
     for (size_t i = 0; i < keys; i++)
         j->k->add(dx + i * row, dx + i * row, w->dkv + i * pdim, j->a->dim);
@@ -128,13 +139,15 @@ static void add_queries(const struct job *j, struct work *w, size_t kv, size_t r
     const struct mm_attn *a = j->a;
     const size_t pdim = mm_attn_dim(a);
 
-    mm_attn_value_panels(w->values, j->key, a->k_row, a->k_head, kv, j0, keys, a, w->wide);
+    memset(w->values, 0, KEYS * pdim * sizeof(*w->values));
+    mm_attn_rows_to_panels(w->values, KEYS, j->key + j0 * a->k_row + kv * a->k_head, a->k_row,
+                           keys, a->dim);
     for (size_t r = 0; r < rows; r += MM_MR) {
         const size_t mr = mm_attn_min(MM_MR, rows - r);
-        j->k->pack_a(w->t, w->ds + r * MM_ATTN_KEYS, MM_ATTN_KEYS, MM_ATTN_KEYS, (int)mr);
+        j->k->pack_a(w->t, w->ds + r * KEYS, KEYS, KEYS, (int)mr);
         for (size_t c = 0; c < pdim; c += MM_NR)
-            j->k->mul_f32(w->dq + r * pdim + c, pdim, w->t, w->values + c * MM_ATTN_KEYS,
-                          MM_ATTN_KEYS, (int)mr);
+            j->k->mul_f32(w->dq + r * pdim + c, pdim, w->t, w->values + c * KEYS,
+                          KEYS, (int)mr);
     }
 }
 
@@ -149,19 +162,19 @@ static void grad_rows(const struct job *j, struct work *w, size_t kv, size_t r0,
     row_panels(j, w->qp, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows, w->wide);
     row_panels(j, w->dop, j->dO, a->o_row, a->o_head, 1, kv, r0, rows, w->wide);
     for (size_t r = 0; r < rows; r++) {
-        const size_t at = row_at(a, kv, r0 + r, a->o_row, a->o_head);
+        const size_t at = mm_attn_at(a, kv, r0 + r, a->o_row, a->o_head);
         w->D[r] = j->k->dot(j->dO + at, j->o + at, a->dim);
     }
     memset(w->dq, 0, rows * pdim * sizeof(*w->dq));
-    for (size_t j0 = mm_attn_span(a, r0 / group).lo; j0 < j1; j0 += MM_ATTN_KEYS) {
-        const size_t keys = mm_attn_min(MM_ATTN_KEYS, j1 - j0);
+    for (size_t j0 = mm_attn_span(a, r0 / group).lo; j0 < j1; j0 += KEYS) {
+        const size_t keys = mm_attn_min(KEYS, j1 - j0);
         probabilities(j, w, kv, r0, rows, j0, keys);
         add_queries(j, w, kv, rows, j0, keys);
         add_keys(j, w, j->dk + j0 * a->k_row + kv * a->k_head, a->k_row, w->ds, w->qp, rows, keys);
         add_keys(j, w, j->dv + j0 * a->v_row + kv * a->v_head, a->v_row, w->p, w->dop, rows, keys);
     }
     for (size_t r = 0; r < rows; r++)
-        j->k->scale(j->dq + row_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale, w->dq + r * pdim,
+        j->k->scale(j->dq + mm_attn_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale, w->dq + r * pdim,
                     a->dim);
 }
 
@@ -177,8 +190,8 @@ static void grad_tile(void *arg, size_t kv, int thread)
         memset(j->dk + i * a->k_row + kv * a->k_head, 0, a->dim * sizeof(float));
         memset(j->dv + i * a->v_row + kv * a->v_head, 0, a->dim * sizeof(float));
     }
-    for (size_t r = 0; r < n; r += MM_ATTN_ROWS)
-        grad_rows(j, &w, kv, r, mm_attn_min(MM_ATTN_ROWS, n - r));
+    for (size_t r = 0; r < n; r += ROWS)
+        grad_rows(j, &w, kv, r, mm_attn_min(ROWS, n - r));
 }
 
 int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const float *q,
@@ -191,7 +204,7 @@ int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const fl
     struct job j = { mm_kern(), dq, dk, dv, dO, q, k, v, o, lse, a, NULL, each };
     size_t bytes;
 
-    assert(a->kv == MM_F32);
+    assert(a->kv == MM_F32 && a->layout == MM_ATTN_ROWS);
     if (!mm_size_mul(each, threads * sizeof(float), &bytes) || !mm_size_align(bytes, 64, &bytes))
         return MM_ENOMEM;
     j.work = aligned_alloc(64, bytes);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/attention_tile.h"
 #include "kernel/qrow.h"
 #include "kernel/tile.h"
 #include "kernel/vec.h"
@@ -73,6 +74,7 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
 {
     memset(k, 0, sizeof(*k));
     mm_vec_init_c(k);
+    mm_attention_tile_init_c(k);
     mm_qrow_init_c(k);
     mm_tile_init_c(k);
     if (cpu & MM_CPU_BLAS)
@@ -80,12 +82,14 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
 #if MM_X86
     if (cpu & MM_CPU_AVX2) {
         mm_vec_init_avx2(k);
+        mm_attention_tile_init_avx2(k);
         mm_qrow_init_avx2(k);
         mm_tile_init_avx2(k);
     }
     /* These files are compiled for VNNI and VBMI too: Ice Lake and Zen 4 on. */
     if ((cpu & MM_CPU_AVX512) && (cpu & MM_CPU_VNNI)) {
         mm_vec_init_avx512(k);
+        mm_attention_tile_init_avx512(k);
         mm_qrow_init_avx512(k);
         mm_tile_init_avx512(k);
     }

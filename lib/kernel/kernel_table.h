@@ -5,6 +5,7 @@
  *   B, f32   [k][MM_NR]         MM_NR rows of weights, interleaved, zero padded
  *   A, int8  struct mm_q8_rows  as above, by groups of four k, one scale per 32
  *   B, int8  struct mm_q8_panel codes of quantised weights, scale per sub-block
+ * Attention has keys as B panels [dim][MM_NR] and values as [keys][MM_NR].
  */
 #ifndef MM_KERNEL_KERNEL_TABLE_H
 #define MM_KERNEL_KERNEL_TABLE_H
@@ -18,7 +19,9 @@ enum {
     MM_MR = 12,    /* most rows of an f32 A panel */
     MM_MR8 = 6,    /* most rows of an int8 A panel */
     MM_NR = 32,    /* columns of every B panel */
-    MM_QBLOCK = 32 /* activations that share a scale */
+    MM_QBLOCK = 32, /* activations that share a scale */
+    MM_ATTN_CHUNK = 256,            /* keys of one pass of attention */
+    MM_ATTN_LD = MM_ATTN_CHUNK + 16 /* from one row of its scores to the next */
 };
 
 /* One row of activations as signed bytes: x[i] ~ d[i / 32] * q[i].  The sums
@@ -59,6 +62,10 @@ typedef void mm_codes_fn(int8_t *q, float *d, float *m, const void *w, size_t n)
 typedef float mm_dot_q8_fn(const void *w, const struct mm_q8_row *x, size_t n);
 typedef void mm_map_fn(float *y, const float *x, size_t n);
 typedef void mm_zip_fn(float *y, const float *a, const float *b, size_t n);
+typedef void mm_attn_scores_fn(float *s, const float *a, const void *panels, size_t dim, size_t n,
+                               int mr);
+typedef void mm_attn_values_fn(float *o, const float *p, const void *v, size_t v_panel, size_t keys,
+                               size_t n, int mr);
 typedef void mm_mul_q8_fn(float *c, size_t ldc, const struct mm_q8_rows *a,
                           const struct mm_q8_panel *b, size_t k, int mr);
 
@@ -77,6 +84,7 @@ struct mm_kern {
     float (*max)(const float *x, size_t n); /* -INFINITY if n = 0; NaN is ignored */
     /* y = exp(x - m), returns the sum of y */
     float (*exp_sum)(float *y, const float *x, float m, size_t n);
+    float (*exp2_sum)(float *y, const float *x, float m, size_t n); /* 2^(x - m) */
     /* y = x / sqrt(mean x^2 + eps) * w;  w may be NULL (all ones) */
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
     /* y = (x - mean) / sqrt(var + eps) * w + b; w, b may be NULL */
@@ -84,6 +92,7 @@ struct mm_kern {
                       size_t n);
     void (*to_f16)(uint16_t *y, const float *x, size_t n);
     void (*to_bf16)(uint16_t *y, const float *x, size_t n);
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
 
     /* Rows of weights, by dtype: F32, F16, BF16 and the quantised types (others
      * are NULL); n is a multiple of the block. */
@@ -106,6 +115,13 @@ struct mm_kern {
     /* c[mr][MM_NR] += A B over k */
     void (*mul_f32)(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr);
     mm_mul_q8_fn *mul_q8[2][2]; /* [sub == 16][minimum] */
+
+    /* Attention, panels of [0] f32, [1] f16.  attn_scores: s[mr][MM_ATTN_LD] = A B,
+     * A [dim][mr], n panels of keys one after another.  attn_values:
+     * o[mr][n MM_NR] = P V, P [mr][MM_ATTN_LD], n panels of values v_panel apart.
+     * A sum runs in the order of dim, or of keys, and is the same for every mr. */
+    mm_attn_scores_fn *attn_scores[2];
+    mm_attn_values_fn *attn_values[2];
 
     /* Which int8 paths pay here: products with one row, with many. */
     bool int8_dot, int8_mul;

@@ -83,6 +83,14 @@ static float exp_sum(float *y, const float *x, float m, size_t n)
     return s;
 }
 
+static float exp2_sum(float *y, const float *x, float m, size_t n)
+{
+    float s = 0;
+    for (size_t i = 0; i < n; i++)
+        s += y[i] = exp2f(x[i] - m);
+    return s;
+}
+
 /* Zhang, Sennrich 2019, eq. 4 */
 static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t n)
 {
@@ -120,6 +128,12 @@ static void to_bf16(uint16_t *y, const float *x, size_t n)
         y[i] = mm_f32_to_bf16(x[i]);
 }
 
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = mm_f16_to_f32(x[i]);
+}
+
 void mm_vec_init_c(struct mm_kern *k)
 {
     k->dot = dot;
@@ -134,8 +148,10 @@ void mm_vec_init_c(struct mm_kern *k)
     k->quick_gelu = quick_gelu;
     k->max = max;
     k->exp_sum = exp_sum;
+    k->exp2_sum = exp2_sum;
     k->rmsnorm = rmsnorm;
     k->layernorm = layernorm;
     k->to_f16 = to_f16;
     k->to_bf16 = to_bf16;
+    k->from_f16 = from_f16;
 }

@@ -111,6 +111,18 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
     }
 }
 
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        v_store(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(x + i))));
+    if (i < n) {
+        uint16_t t[8] = { 0 };
+        memcpy(t, x + i, (n - i) * sizeof(*x));
+        v_storen(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)t)), n - i);
+    }
+}
+
 /* Round to nearest even by adding half a unit, and the odd bit, to the integer. */
 INLINE __m128i bf16(vec v)
 {

@@ -93,6 +93,15 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
                                  _mm512_cvtps_ph(v_loadn(x + i, n - i), _MM_FROUND_TO_NEAREST_INT));
 }
 
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        v_store(y + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(x + i))));
+    if (i < n)
+        v_storen(y + i, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n - i), x + i)), n - i);
+}
+
 /* Round to nearest even by adding half a unit, and the odd bit, to the integer. */
 INLINE __m256i bf16(vec v)
 {

@@ -327,26 +327,36 @@ static bool rope_tables(struct mm_ctx *c, struct tables *t, const struct mm_llam
     return true;
 }
 
-/* Attention of one sequence's rows over its cache: q, k, v at its first row. */
-static bool cached_attention(struct mm_ctx *c, const struct mm_llama *m, float *o, const float *q,
-                             const float *k, const float *v, const struct mm_seq *s, size_t layer)
+/* Each sequence's rows of q, k, v over its cache, which they extend. */
+static bool cached_attention(struct mm_ctx *c, const struct mm_llama *m, size_t layer, float *o,
+                             const float *q, const float *k, const float *v,
+                             const struct mm_seq *seqs, size_t nseq)
 {
     const size_t h = (size_t)m->c.heads, kh = (size_t)m->c.kv_heads, d = (size_t)m->c.head_dim;
-    const size_t past = mm_kv_len(s->kv);
-    struct mm_attn a = { .nq = s->n, .nk = past + s->n, .heads = h, .kv_heads = kh, .dim = d,
-                         .scale = 1.0f / sqrtf((float)d), .causal = true,
-                         .many = (c->arith & MM_ARITH_MANY) != 0,
-                         .window = (size_t)m->c.window, .kv = mm_kv_dtype(s->kv),
-                         .q_row = h * d, .q_head = d, .o_row = h * d, .o_head = d,
-                         .k_row = d, .v_row = d };
+    struct mm_attn_item *it = mm_ctx_alloc(c, nseq, sizeof(*it));
 
-    if (mm_kv_append(s->kv, layer, k, v, s->n) < 0)
-        goto nomem;
-    const void *keys = mm_kv_keys(s->kv, layer, &a.k_head);
-    const void *values = mm_kv_values(s->kv, layer, &a.v_head);
-    if (mm_attention(o, NULL, q, keys, values, &a, c->pool) < 0)
-        goto nomem;
-    return true;
+    for (size_t s = 0; it && s < nseq; s++) {
+        const size_t n = seqs[s].n;
+
+        assert(seqs[s].kv); /* several sequences without caches: call once each */
+        it[s] = (struct mm_attn_item){
+            .a = { .nq = n, .nk = mm_kv_len(seqs[s].kv) + n, .heads = h, .kv_heads = kh, .dim = d,
+                   .scale = 1.0f / sqrtf((float)d), .causal = true, .window = (size_t)m->c.window,
+                   .q_row = h * d, .q_head = d, .o_row = h * d, .o_head = d },
+            .o = o, .q = q
+        };
+        if (mm_kv_append(seqs[s].kv, layer, k, v, n) < 0)
+            goto nomem;
+        mm_kv_view(seqs[s].kv, layer, &it[s]);
+        o += n * h * d;
+        q += n * h * d;
+        k += n * kh * d;
+        v += n * kh * d;
+    }
+    if (!it)
+        return false;
+    if (mm_attention_many(it, nseq, c->pool) == 0)
+        return true;
 nomem:
     mm_err_set(&c->err, MM_ENOMEM, "out of memory");
     return false;
@@ -360,20 +370,14 @@ static struct mm_var *self_attention(struct mm_ctx *c, const struct mm_llama *m,
 {
     const int64_t flat[2] = { q ? q->t.shape[0] : 0, m->c.heads * m->c.head_dim };
     const struct mm_attention_spec spec = { .causal = true, .window = (size_t)m->c.window };
-    const size_t qw = (size_t)flat[1], kw = (size_t)(m->c.kv_heads * m->c.head_dim);
 
     if (!q || !k || !v)
         return NULL;
     if (nseq == 1 && !seqs[0].kv)
         return mm_reshape(c, mm_attend(c, q, k, v, NULL, &spec), 2, flat);
     struct mm_var *o = mm_var_new(c, 2, flat);
-    size_t row = 0;
-    for (size_t s = 0; o && s < nseq; row += seqs[s++].n) {
-        assert(seqs[s].kv); /* several sequences without caches: call once each */
-        if (!cached_attention(c, m, mm_f32(o) + row * qw, mm_f32(q) + row * qw,
-                              mm_f32(k) + row * kw, mm_f32(v) + row * kw, &seqs[s], layer))
-            return NULL;
-    }
+    if (!o || !cached_attention(c, m, layer, mm_f32(o), mm_f32(q), mm_f32(k), mm_f32(v), seqs, nseq))
+        return NULL;
     return o;
 }
 

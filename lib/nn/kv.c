@@ -1,4 +1,9 @@
-/* kv.c: one growing buffer of keys and one of values per layer. */
+/* kv.c: one growing buffer of keys and one of values per layer.
+ *
+ * Of cap positions a head's keys take cap * dim elements, in panels of MM_NR
+ * positions, its values cap * pdim, in panels of MM_NR columns (pdim: dim in
+ * whole panels; the columns beyond dim are zero).
+ */
 #include "nn/kv.h"
 
 #include <assert.h>
@@ -8,14 +13,16 @@
 #include "base/size.h"
 #include "kernel/kernel.h"
 
-enum { GROW = 256 }; /* positions */
+enum { GROW = 256 }; /* positions: a multiple of MM_NR */
 
 struct mm_kv {
     size_t layers, heads, dim, n;
+    size_t pdim;         /* dim in whole panels */
     enum mm_dtype dtype;
     size_t esize;
     size_t *cap;         /* positions a layer's buffers hold */
     unsigned char **k, **v;
+    unsigned char *tmp;  /* one key and one value */
 };
 
 int mm_kv_new(struct mm_kv **out, size_t layers, size_t heads, size_t dim, enum mm_dtype dtype,
@@ -27,11 +34,13 @@ int mm_kv_new(struct mm_kv **out, size_t layers, size_t heads, size_t dim, enum 
     if (!kv)
         return mm_err_set(e, MM_ENOMEM, "key/value cache: out of memory");
     *kv = (struct mm_kv){ .layers = layers, .heads = heads, .dim = dim, .dtype = dtype,
+                          .pdim = (dim + MM_NR - 1) / MM_NR * MM_NR,
                           .esize = mm_dtype_block_bytes(dtype) };
     kv->cap = calloc(layers, sizeof(*kv->cap));
     kv->k = calloc(layers, sizeof(*kv->k));
     kv->v = calloc(layers, sizeof(*kv->v));
-    if (!kv->cap || !kv->k || !kv->v) {
+    kv->tmp = malloc(2 * dim * kv->esize);
+    if (!kv->cap || !kv->k || !kv->v || !kv->tmp) {
         mm_kv_free(kv);
         return mm_err_set(e, MM_ENOMEM, "key/value cache: out of memory");
     }
@@ -52,6 +61,7 @@ void mm_kv_free(struct mm_kv *kv)
     free(kv->cap);
     free(kv->k);
     free(kv->v);
+    free(kv->tmp);
     free(kv);
 }
 
@@ -71,38 +81,47 @@ void mm_kv_truncate(struct mm_kv *kv, size_t n)
     kv->n = n;
 }
 
-/* Moves the first `keep` positions of each head into a buffer of cap positions. */
-static unsigned char *regrow(const struct mm_kv *kv, const unsigned char *old, size_t old_cap,
-                             size_t cap, size_t keep)
+/* The filled part of n positions of one head, from a buffer of one capacity to
+ * another's. */
+static void move_keys(const struct mm_kv *kv, unsigned char *to, size_t to_cap,
+                      const unsigned char *from, size_t from_cap, size_t n)
 {
-    size_t bytes;
-    unsigned char *p;
+    const size_t row = kv->dim * kv->esize;
 
-    if (!mm_size_mul(kv->heads * kv->dim * kv->esize, cap, &bytes) || !(p = malloc(bytes)))
-        return NULL;
-    for (size_t h = 0; old && h < kv->heads; h++)
-        memcpy(p + h * cap * kv->dim * kv->esize, old + h * old_cap * kv->dim * kv->esize,
-               keep * kv->dim * kv->esize);
-    return p;
+    for (size_t h = 0; h < kv->heads && n; h++)
+        memcpy(to + h * to_cap * row, from + h * from_cap * row, (n + MM_NR - 1) / MM_NR * MM_NR * row);
+}
+
+static void move_values(const struct mm_kv *kv, unsigned char *to, size_t to_cap,
+                        const unsigned char *from, size_t from_cap, size_t n)
+{
+    const size_t row = MM_NR * kv->esize;
+
+    for (size_t p = 0; p < kv->heads * kv->pdim / MM_NR && n; p++)
+        memcpy(to + p * to_cap * row, from + p * from_cap * row, n * row);
 }
 
 static int reserve(struct mm_kv *kv, size_t layer, size_t need)
 {
-    const size_t old = kv->cap[layer];
-    size_t cap = old;
+    const size_t old = kv->cap[layer], keep = kv->n < old ? kv->n : old;
+    size_t cap = old, bytes;
     unsigned char *k, *v;
 
     if (need <= old)
         return 0;
     while (cap < need)
         cap = cap < 2 * GROW ? cap + GROW : cap + cap / 2;
-    k = regrow(kv, kv->k[layer], old, cap, kv->n < old ? kv->n : old);
-    v = regrow(kv, kv->v[layer], old, cap, kv->n < old ? kv->n : old);
+    if (!mm_size_mul(kv->heads * kv->pdim * kv->esize, cap, &bytes))
+        return MM_ENOMEM;
+    k = malloc(bytes / kv->pdim * kv->dim);
+    v = malloc(bytes);
     if (!k || !v) {
         free(k);
         free(v);
         return MM_ENOMEM;
     }
+    move_keys(kv, k, cap, kv->k[layer], old, keep);
+    move_values(kv, v, cap, kv->v[layer], old, keep);
     free(kv->k[layer]);
     free(kv->v[layer]);
     kv->k[layer] = k;
@@ -113,49 +132,83 @@ static int reserve(struct mm_kv *kv, size_t layer, size_t need)
 
 int mm_kv_copy(struct mm_kv *dst, const struct mm_kv *src, size_t n, struct mm_err *e)
 {
-    const size_t row = src->dim * src->esize;
-
     assert(dst->layers == src->layers && dst->heads == src->heads && dst->dim == src->dim &&
            dst->dtype == src->dtype && n <= src->n);
     dst->n = 0;
     for (size_t l = 0; l < src->layers; l++) {
         if (reserve(dst, l, n) < 0)
             return mm_err_set(e, MM_ENOMEM, "key/value cache of %zu positions: out of memory", n);
-        for (size_t h = 0; h < src->heads && n; h++) {
-            memcpy(dst->k[l] + h * dst->cap[l] * row, src->k[l] + h * src->cap[l] * row,
-                   n * row);
-            memcpy(dst->v[l] + h * dst->cap[l] * row, src->v[l] + h * src->cap[l] * row,
-                   n * row);
-        }
+        move_keys(src, dst->k[l], dst->cap[l], src->k[l], src->cap[l], n);
+        move_values(src, dst->v[l], dst->cap[l], src->v[l], src->cap[l], n);
     }
     dst->n = n;
     return 0;
 }
 
-/* x [n][heads][dim] f32 into positions from `at` of buf [heads][cap][dim] */
-static void store(const struct mm_kv *kv, unsigned char *buf, size_t cap, size_t at,
-                  const float *x, size_t n)
+/* n floats in the cache's dtype. */
+static void narrow(const struct mm_kv *kv, void *to, const float *x, size_t n)
 {
-    const size_t d = kv->dim;
+    if (kv->dtype == MM_F32)
+        memcpy(to, x, n * sizeof(*x));
+    else
+        mm_kern()->to_f16(to, x, n);
+}
 
-    for (size_t t = 0; t < n; t++)
-        for (size_t h = 0; h < kv->heads; h++) {
-            unsigned char *to = buf + (h * cap + at + t) * d * kv->esize;
-            const float *from = x + (t * kv->heads + h) * d;
+/* n elements, to_step and from_step apart. */
+static void copy_strided(void *to, size_t to_step, const void *from, size_t from_step, size_t n,
+                         size_t esize)
+{
+    if (esize == sizeof(uint16_t))
+        for (size_t i = 0; i < n; i++)
+            ((uint16_t *)to)[i * to_step] = ((const uint16_t *)from)[i * from_step];
+    else
+        for (size_t i = 0; i < n; i++)
+            ((uint32_t *)to)[i * to_step] = ((const uint32_t *)from)[i * from_step];
+}
 
-            if (kv->dtype == MM_F32)
-                memcpy(to, from, d * sizeof(*from));
-            else
-                mm_kern()->to_f16((uint16_t *)(void *)to, from, d);
-        }
+/* Column at % MM_NR of a head's panel; a new panel starts as zeros. */
+static unsigned char *key_column(const struct mm_kv *kv, size_t layer, size_t head, size_t at)
+{
+    const size_t panel = kv->dim * MM_NR * kv->esize;
+    unsigned char *p = kv->k[layer] + (head * kv->cap[layer] + at / MM_NR * MM_NR) * kv->dim * kv->esize;
+
+    if (at % MM_NR == 0)
+        memset(p, 0, panel);
+    return p + at % MM_NR * kv->esize;
+}
+
+static unsigned char *value_row(const struct mm_kv *kv, size_t layer, size_t head, size_t panel,
+                                size_t at)
+{
+    return kv->v[layer] + ((head * kv->pdim / MM_NR + panel) * kv->cap[layer] + at) * MM_NR * kv->esize;
+}
+
+/* One position of one head: k, v [dim] in the cache's dtype. */
+static void store(const struct mm_kv *kv, size_t layer, size_t head, size_t at, const void *k,
+                  const unsigned char *v)
+{
+    copy_strided(key_column(kv, layer, head, at), MM_NR, k, 1, kv->dim, kv->esize);
+    for (size_t c = 0; c < kv->dim; c += MM_NR) {
+        const size_t n = kv->dim - c < MM_NR ? kv->dim - c : MM_NR;
+        unsigned char *to = value_row(kv, layer, head, c / MM_NR, at);
+        memcpy(to, v + c * kv->esize, n * kv->esize);
+        memset(to + n * kv->esize, 0, (MM_NR - n) * kv->esize);
+    }
 }
 
 int mm_kv_append(struct mm_kv *kv, size_t layer, const float *k, const float *v, size_t n)
 {
+    const size_t d = kv->dim;
+
     if (reserve(kv, layer, kv->n + n) < 0)
         return MM_ENOMEM;
-    store(kv, kv->k[layer], kv->cap[layer], kv->n, k, n);
-    store(kv, kv->v[layer], kv->cap[layer], kv->n, v, n);
+    for (size_t h = 0; h < kv->heads; h++)
+        for (size_t t = 0; t < n; t++) {
+            const size_t at = (t * kv->heads + h) * d;
+            narrow(kv, kv->tmp, k + at, d);
+            narrow(kv, kv->tmp + d * kv->esize, v + at, d);
+            store(kv, layer, h, kv->n + t, kv->tmp, kv->tmp + d * kv->esize);
+        }
     return 0;
 }
 
@@ -164,28 +217,30 @@ void mm_kv_advance(struct mm_kv *kv, size_t n)
     kv->n += n;
 }
 
-const void *mm_kv_keys(const struct mm_kv *kv, size_t layer, size_t *head_stride)
+void mm_kv_view(const struct mm_kv *kv, size_t layer, struct mm_attn_item *it)
 {
-    *head_stride = kv->cap[layer] * kv->dim;
-    return kv->k[layer];
-}
-
-const void *mm_kv_values(const struct mm_kv *kv, size_t layer, size_t *head_stride)
-{
-    *head_stride = kv->cap[layer] * kv->dim;
-    return kv->v[layer];
+    it->k = kv->k[layer];
+    it->v = kv->v[layer];
+    it->a.layout = MM_ATTN_PANELS;
+    it->a.kv = kv->dtype;
+    it->a.k_head = kv->cap[layer] * kv->dim;
+    it->a.v_head = kv->cap[layer] * kv->pdim;
+    it->a.v_panel = kv->cap[layer] * MM_NR;
 }
 
 void mm_kv_export(const struct mm_kv *kv, size_t layer, void *k, void *v)
 {
-    const size_t row = kv->dim * kv->esize;
+    const size_t d = kv->dim, e = kv->esize;
+    unsigned char *to_k = k, *to_v = v;
 
-    for (size_t h = 0; h < kv->heads && kv->n; h++) {
-        memcpy((unsigned char *)k + h * kv->n * row, kv->k[layer] + h * kv->cap[layer] * row,
-               kv->n * row);
-        memcpy((unsigned char *)v + h * kv->n * row, kv->v[layer] + h * kv->cap[layer] * row,
-               kv->n * row);
-    }
+    for (size_t h = 0; h < kv->heads; h++)
+        for (size_t t = 0; t < kv->n; t++, to_k += d * e, to_v += d * e) {
+            const unsigned char *key = kv->k[layer] + (h * kv->cap[layer] + t / MM_NR * MM_NR) * d * e;
+            copy_strided(to_k, 1, key + t % MM_NR * e, MM_NR, d, e);
+            for (size_t c = 0; c < d; c += MM_NR)
+                memcpy(to_v + c * e, value_row(kv, layer, h, c / MM_NR, t),
+                       (d - c < MM_NR ? d - c : MM_NR) * e);
+        }
 }
 
 int mm_kv_import(struct mm_kv *kv, size_t n, size_t layer, const void *k, const void *v)
@@ -195,12 +250,10 @@ int mm_kv_import(struct mm_kv *kv, size_t n, size_t layer, const void *k, const 
     kv->n = 0;
     if (reserve(kv, layer, n) < 0)
         return MM_ENOMEM;
-    for (size_t h = 0; h < kv->heads && n; h++) {
-        memcpy(kv->k[layer] + h * kv->cap[layer] * row, (const unsigned char *)k + h * n * row,
-               n * row);
-        memcpy(kv->v[layer] + h * kv->cap[layer] * row, (const unsigned char *)v + h * n * row,
-               n * row);
-    }
+    for (size_t h = 0; h < kv->heads; h++)
+        for (size_t t = 0; t < n; t++)
+            store(kv, layer, h, t, (const unsigned char *)k + (h * n + t) * row,
+                  (const unsigned char *)v + (h * n + t) * row);
     kv->n = n;
     return 0;
 }

@@ -1,13 +1,16 @@
 /* kv.h: the keys and values of one sequence: what decoding needs of its past.
  *
- * Keys are stored after RoPE.  Layout [layer][kv_head][position][head_dim], f16
- * or f32; it grows in steps and positions 0..n-1 are filled.
+ * Keys are stored after RoPE, f16 or f32, per layer and head in the panels that
+ * attention reads (MM_ATTN_PANELS of kernel/attention.h): keys
+ * [position / 32][head_dim][32], values [head_dim / 32][position][32].  It grows
+ * in steps of whole panels; positions 0..n-1 are filled.
  */
 #ifndef MM_NN_KV_H
 #define MM_NN_KV_H
 
 #include "base/err.h"
 #include "base/tensor.h"
+#include "kernel/attention.h"
 
 struct mm_kv;
 
@@ -32,9 +35,9 @@ MM_MUST_CHECK int mm_kv_append(struct mm_kv *kv, size_t layer, const float *k, c
                                size_t n);
 void mm_kv_advance(struct mm_kv *kv, size_t n);
 
-/* mm_kv_keys, mm_kv_values: layer's data, head h at h * *head_stride elements. */
-const void *mm_kv_keys(const struct mm_kv *kv, size_t layer, size_t *head_stride);
-const void *mm_kv_values(const struct mm_kv *kv, size_t layer, size_t *head_stride);
+/* mm_kv_view: layer's keys and values, and how they lie, for attention: sets k,
+ * v of *it and of it->a what describes them.  Valid until the next append. */
+void mm_kv_view(const struct mm_kv *kv, size_t layer, struct mm_attn_item *it);
 
 /* mm_kv_export: the filled part of a layer as [heads][n][dim] into k and v, in
  * the cache's dtype; mm_kv_import: the reverse, all layers must bring the same n. */

@@ -265,16 +265,19 @@ struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct 
         if (!s.lse)
             return NULL;
     }
+    struct mm_attn_item *it = mm_ctx_alloc(c, s.batch, sizeof(*it));
+    if (!it)
+        return NULL;
     for (size_t b = 0; b < s.batch; b++) {
-        struct mm_attn a = s.a;
-
-        a.bias = bias ? s.a.bias + b * s.bias_batch : NULL;
-        if (mm_attention(mm_f32(y) + b * q_size(&s), s.lse ? s.lse + b * s.a.heads * s.a.nq : NULL,
-                         mm_f32(q) + b * q_size(&s), mm_f32(k) + b * k_size(&s),
-                         mm_f32(v) + b * k_size(&s), &a, c->pool) < 0) {
-            mm_err_set(&c->err, MM_ENOMEM, "out of memory");
-            return NULL;
-        }
+        it[b] = (struct mm_attn_item){ s.a, mm_f32(y) + b * q_size(&s), NULL,
+                                       mm_f32(q) + b * q_size(&s), mm_f32(k) + b * k_size(&s),
+                                       mm_f32(v) + b * k_size(&s) };
+        it[b].lse = s.lse ? s.lse + b * s.a.heads * s.a.nq : NULL;
+        it[b].a.bias = bias ? s.a.bias + b * s.bias_batch : NULL;
+    }
+    if (mm_attention_many(it, s.batch, c->pool) < 0) {
+        mm_err_set(&c->err, MM_ENOMEM, "out of memory");
+        return NULL;
     }
     saved = mm_tape_push(c, y, attend_back, in, 4, sizeof(*saved));
     if (saved)

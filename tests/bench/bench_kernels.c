@@ -245,45 +245,59 @@ static void bench_gemm(size_t m)
     free(c);
 }
 
-static void bench_attention(size_t nq, size_t nk, enum mm_dtype kv, struct mm_pool *p)
+/* One layer of attention: operations a second, and bytes of keys and values. */
+static void bench_attention(const char *name, struct mm_attn a, struct mm_pool *p)
 {
-    enum { HEADS = 32, KV = 4, DIM = 64 };
-    const struct mm_attn a = { .nq = nq,
-                               .nk = nk,
-                               .heads = HEADS,
-                               .kv_heads = KV,
-                               .dim = DIM,
-                               .scale = 0.125F,
-                               .causal = true,
-                               .kv = kv,
-                               .q_row = HEADS * DIM,
-                               .q_head = DIM,
-                               .k_row = KV * DIM,
-                               .k_head = DIM,
-                               .v_row = KV * DIM,
-                               .v_head = DIM,
-                               .o_row = HEADS * DIM,
-                               .o_head = DIM };
-    float *q = random_floats(nq * a.q_row), *o = random_floats(nq * a.q_row);
-    float *k = random_floats(nk * a.k_row);
+    const size_t cap = (a.nk + MM_NR - 1) / MM_NR * MM_NR;
+    const bool panels = a.layout == MM_ATTN_PANELS;
     double t = 1e9;
-    uint16_t *h = must(malloc(nk * a.k_row * sizeof(*h)));
-    const void *keys = kv == MM_F16 ? (void *)h : (void *)k;
 
-    mm_kern()->to_f16(h, k, nk * a.k_row);
-    for (int i = 0; i < ROUNDS; i++) {
+    a.scale = 0.125F;
+    a.q_head = a.o_head = a.dim;
+    a.q_row = a.o_row = a.heads * a.dim;
+    a.k_head = a.v_head = panels ? cap * a.dim : a.dim;
+    a.k_row = a.v_row = a.kv_heads * a.dim;
+    a.v_panel = cap * MM_NR;
+    const size_t n = cap * a.kv_heads * a.dim;
+    float *q = random_floats(a.nq * a.q_row), *o = random_floats(a.nq * a.q_row);
+    float *k = random_floats(2 * n); /* keys, values */
+    uint16_t *h = must(malloc(2 * n * sizeof(*h)));
+    mm_kern()->to_f16(h, k, 2 * n);
+    const void *keys = a.kv == MM_F16 ? (void *)h : (void *)k;
+    const void *values = a.kv == MM_F16 ? (void *)(h + n) : (void *)(k + n);
+    for (int i = 0; i < 3 * ROUNDS; i++) {
         const double start = mm_now();
-        if (mm_attention(o, NULL, q, keys, keys, &a, p))
+        if (mm_attention(o, NULL, q, keys, values, &a, p))
             exit(70);
         t = best(t, mm_now() - start);
     }
-    const double seen = nq == nk ? 0.5 : 1;
-    printf("attention %zux%zu %s %8.3f ms %7.1f GFLOP/s\n", nq, nk, mm_dtype_name(kv), t * 1e3,
-           4 * seen * (double)nq * (double)nk * HEADS * DIM / t * 1e-9);
+    const double seen = a.causal && a.nq == a.nk ? 0.5 : 1;
+    printf("attention %-8s %4zux%-4zu %2zu/%-2zu heads %-3s %8.3f ms %7.1f GFLOP/s %6.2f GB/s\n", name,
+           a.nq, a.nk, a.heads, a.kv_heads, mm_dtype_name(a.kv), t * 1e3,
+           4 * seen * (double)(a.nq * a.nk * a.heads * a.dim) / t * 1e-9,
+           2 * (double)(n * mm_dtype_block_bytes(a.kv)) / t * 1e-9);
     free(q);
     free(o);
     free(k);
     free(h);
+}
+
+static void bench_attentions(struct mm_pool *p)
+{
+    static const size_t shapes[][4] = { { 512, 512, 32, 4 },   { 512, 4096, 32, 4 },
+                                        { 1, 64, 32, 4 },      { 1, 4096, 32, 4 },
+                                        { 1, 32768, 32, 4 },   { 1, 16384, 32, 32 } };
+
+    bench_attention("vit-l", (struct mm_attn){ .nq = 577, .nk = 577, .heads = 16, .kv_heads = 16,
+                                               .dim = 64, .kv = MM_F32 }, p);
+    for (int f16 = 0; f16 < 2; f16++)
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
+            bench_attention(shapes[i][0] > 1 ? "prefill" : "decode",
+                            (struct mm_attn){ .nq = shapes[i][0], .nk = shapes[i][1],
+                                              .heads = shapes[i][2], .kv_heads = shapes[i][3],
+                                              .dim = 64, .causal = true,
+                                              .layout = MM_ATTN_PANELS,
+                                              .kv = f16 ? MM_F16 : MM_F32 }, p);
 }
 
 int main(int argc, char **argv)
@@ -308,10 +322,7 @@ int main(int argc, char **argv)
     bench_wmats(p);
     for (size_t m = 1; m <= 512; m *= 8)
         bench_gemm(m);
-    for (int f16 = 0; f16 < 2; f16++) {
-        bench_attention(512, 512, f16 ? MM_F16 : MM_F32, p);
-        bench_attention(1, 2048, f16 ? MM_F16 : MM_F32, p);
-    }
+    bench_attentions(p);
     mm_pool_free(p);
     return 0;
 }

@@ -12,7 +12,7 @@ static double tolerance(const struct mm_attn *a, double largest)
 
 struct data {
     float *q, *k, *v, *bias, *alibi;
-    uint16_t *k16, *v16;
+    void *kp, *vp;     /* k and v as panels of a->kv */
     size_t nq, nk, nb; /* elements */
 };
 
@@ -24,7 +24,41 @@ static float *floats(size_t n, struct mm_rng *r)
     return x;
 }
 
-/* Rows have a gap after the last head; k and v are rounded to f16 both ways. */
+static void put(void *to, size_t i, float x, enum mm_dtype kv)
+{
+    if (kv == MM_F16)
+        ((uint16_t *)to)[i] = mm_f32_to_f16(x);
+    else
+        ((float *)to)[i] = x;
+}
+
+/* k and v once more as panels; what is beyond the last key is large. */
+static void panels_new(struct data *d, struct mm_attn *a)
+{
+    const size_t cap = (a->nk + MM_NR) / MM_NR * MM_NR, panels = (a->dim + MM_NR - 1) / MM_NR;
+
+    a->layout = MM_ATTN_PANELS;
+    a->k_head = cap * a->dim;
+    a->v_head = cap * panels * MM_NR;
+    a->v_panel = cap * MM_NR;
+    d->kp = malloc(a->kv_heads * a->k_head * 4);
+    d->vp = malloc(a->kv_heads * a->v_head * 4);
+    for (size_t i = 0; i < a->kv_heads * a->k_head; i++)
+        put(d->kp, i, 30000, a->kv);
+    for (size_t i = 0; i < a->kv_heads * a->v_head; i++)
+        put(d->vp, i, 30000, a->kv);
+    for (size_t h = 0; h < a->kv_heads; h++)
+        for (size_t j = 0; j < a->nk; j++)
+            for (size_t e = 0; e < a->dim; e++) {
+                const size_t from = j * a->k_row + h * a->dim + e;
+                put(d->kp, h * a->k_head + (j / MM_NR * a->dim + e) * MM_NR + j % MM_NR, d->k[from],
+                    a->kv);
+                put(d->vp, h * a->v_head + e / MM_NR * a->v_panel + j * MM_NR + e % MM_NR,
+                    d->v[from], a->kv);
+            }
+}
+
+/* Rows have a gap after the last head; k and v are rounded to f16. */
 static void data_new(struct data *d, struct mm_attn *a, struct mm_rng *r)
 {
     a->q_head = a->k_head = a->v_head = a->o_head = a->dim;
@@ -38,13 +72,10 @@ static void data_new(struct data *d, struct mm_attn *a, struct mm_rng *r)
     d->v = floats(d->nk, r);
     d->bias = floats(d->nb, r);
     d->alibi = floats(a->heads, r);
-    d->k16 = malloc(d->nk * 2 + 2);
-    d->v16 = malloc(d->nk * 2 + 2);
+    d->kp = d->vp = NULL;
     for (size_t i = 0; i < d->nk; i++) {
-        d->k16[i] = mm_f32_to_f16(d->k[i]);
-        d->v16[i] = mm_f32_to_f16(d->v[i]);
-        d->k[i] = mm_f16_to_f32(d->k16[i]);
-        d->v[i] = mm_f16_to_f32(d->v16[i]);
+        d->k[i] = mm_f16_to_f32(mm_f32_to_f16(d->k[i]));
+        d->v[i] = mm_f16_to_f32(mm_f32_to_f16(d->v[i]));
     }
     for (size_t i = 0; i < d->nb; i += 5)
         d->bias[i] = -INFINITY;
@@ -59,8 +90,8 @@ static void data_free(struct data *d)
     free(d->v);
     free(d->bias);
     free(d->alibi);
-    free(d->k16);
-    free(d->v16);
+    free(d->kp);
+    free(d->vp);
 }
 
 /* Probabilities of query i of head h in double; returns log-sum-exp. */
@@ -133,8 +164,9 @@ static void check(struct mm_attn a, bool alibi, bool bias, struct mm_pool *pool,
     double *q = doubles(d.q, d.nq), *k = doubles(d.k, d.nk), *v = doubles(d.v, d.nk);
     double *want = calloc(no, sizeof(*want)), *wl = malloc(nl * sizeof(*wl));
     float *o = malloc(no * 4), *lse = malloc(nl * 4), *o1 = malloc(no * 4);
-    const void *key = a.kv == MM_F16 ? (const void *)d.k16 : d.k;
-    const void *value = a.kv == MM_F16 ? (const void *)d.v16 : d.v;
+    if (a.layout == MM_ATTN_PANELS)
+        panels_new(&d, &a);
+    const void *key = d.kp ? d.kp : d.k, *value = d.vp ? d.vp : d.v;
 
     memset(o, 0, no * 4);
     memset(o1, 0, no * 4);
@@ -165,6 +197,7 @@ static const struct mm_attn cases[] = {
     { .nq = 3, .nk = 1100, .heads = 2, .kv_heads = 1, .dim = 16, .causal = true, .window = 700 },
     { .nq = 100, .nk = 100, .heads = 3, .kv_heads = 3, .dim = 40, .causal = true },
     { .nq = 70, .nk = 133, .heads = 4, .kv_heads = 1, .dim = 32, .causal = true, .window = 20 },
+    { .nq = 300, .nk = 530, .heads = 2, .kv_heads = 1, .dim = 48, .causal = true },
     { .nq = 50, .nk = 33, .heads = 2, .kv_heads = 2, .dim = 80 },
     { .nq = 40, .nk = 10, .heads = 2, .kv_heads = 2, .dim = 8, .causal = true }, /* rows see none */
     { .nq = 5, .nk = 0, .heads = 2, .kv_heads = 2, .dim = 8 },
@@ -179,48 +212,101 @@ static void test_forward(void **state)
     (void)state;
     mm_rng_seed(&r, 1);
     for (size_t i = 0; i < CASES; i++)
-        for (int f = 0; f < 8; f++) {
+        for (int f = 0; f < 12; f++) {
             struct mm_attn a = cases[i];
-            a.kv = f & 1 ? MM_F16 : MM_F32;
-            check(a, f & 2, f & 4, p, &r);
+            a.layout = f / 4 ? MM_ATTN_PANELS : MM_ATTN_ROWS;
+            a.kv = f / 4 == 2 ? MM_F16 : MM_F32;
+            check(a, f & 1, f & 2, p, &r);
         }
     mm_pool_free(p);
 }
 
-/* With many, a query alone gives the bytes it gives among others. */
-static void test_many(void **state)
+/* A query alone gives the bytes it gives among others, from every layout. */
+static void check_alone(struct mm_attn a, struct mm_pool *p, struct mm_rng *r)
 {
-    enum { L = 600 };
-    struct mm_rng r;
+    const size_t L = a.nq;
     struct data d;
-    struct mm_attn a = { .nq = L,
-                         .nk = L,
-                         .heads = 4,
-                         .kv_heads = 2,
-                         .dim = 24,
-                         .scale = 0.2F,
-                         .causal = true,
-                         .many = true,
-                         .kv = MM_F16 };
+
+    a.nk = L;
+    a.scale = 0.2F;
+    a.causal = true;
+    data_new(&d, &a, r);
+    if (a.layout == MM_ATTN_PANELS)
+        panels_new(&d, &a);
+    const void *key = d.kp ? d.kp : d.k, *value = d.vp ? d.vp : d.v;
+    float *o = calloc(L * a.o_row, 4), *some = calloc(3 * a.o_row, 4);
+    assert_int_equal(mm_attention(o, NULL, d.q, key, value, &a, p), 0);
+    for (size_t i = 0; i + 3 <= L; i += 37) {
+        struct mm_attn b = a;
+        b.nq = i % 2 ? 1 : 3;
+        b.nk = i + b.nq;
+        assert_int_equal(mm_attention(some, NULL, d.q + i * a.q_row, key, value, &b, p), 0);
+        for (size_t t = 0; t < b.nq; t++)
+            assert_memory_equal(some + t * a.o_row, o + (i + t) * a.o_row, a.heads * a.dim * 4);
+    }
+    free(o);
+    free(some);
+    data_free(&d);
+}
+
+static void test_alone(void **state)
+{
+    struct mm_pool *p = mm_pool_new(2);
+    struct mm_rng r;
 
     (void)state;
     mm_rng_seed(&r, 3);
-    data_new(&d, &a, &r);
-    float *o = calloc(L * a.o_row, 4), *one = calloc(a.o_row, 4);
-    for (int windowed = 0; windowed < 2; windowed++) {
-        a.window = windowed ? 90 : 0;
-        assert_int_equal(mm_attention(o, NULL, d.q, d.k16, d.v16, &a, NULL), 0);
-        for (size_t i = 0; i < L; i += 37) {
-            struct mm_attn b = a;
-            b.nq = 1;
-            b.nk = i + 1;
-            assert_int_equal(mm_attention(one, NULL, d.q + i * a.q_row, d.k16, d.v16, &b, NULL), 0);
-            assert_memory_equal(one, o + i * a.o_row, a.heads * a.dim * 4);
-        }
+    for (int f = 0; f < 6; f++)
+        check_alone((struct mm_attn){ .nq = 700,
+                                      .heads = 4,
+                                      .kv_heads = f % 2 ? 1 : 2,
+                                      .dim = 24,
+                                      .window = f % 2 ? 300 : 0,
+                                      .layout = f / 2 ? MM_ATTN_PANELS : MM_ATTN_ROWS,
+                                      .kv = f / 2 == 2 ? MM_F16 : MM_F32 },
+                    p, &r);
+    mm_pool_free(p);
+}
+
+/* Several sequences at once give the bytes of each alone. */
+static void test_many(void **state)
+{
+    struct mm_pool *p = mm_pool_new(3);
+    struct mm_attn_item items[CASES];
+    struct data d[CASES];
+    float *alone[CASES];
+    struct mm_rng r;
+
+    (void)state;
+    mm_rng_seed(&r, 4);
+    for (size_t i = 0; i < CASES; i++) {
+        struct mm_attn a = cases[i];
+        a.layout = i % 3 ? MM_ATTN_PANELS : MM_ATTN_ROWS;
+        a.kv = i % 3 == 2 ? MM_F16 : MM_F32;
+        a.scale = 0.3F;
+        data_new(&d[i], &a, &r);
+        if (i % 3)
+            panels_new(&d[i], &a);
+        const size_t no = a.nq * a.o_row, nl = a.heads * a.nq;
+        alone[i] = calloc(no + nl, 4);
+        items[i] = (struct mm_attn_item){ .a = a, .o = calloc(no + nl, 4), .q = d[i].q };
+        items[i].lse = items[i].o + no;
+        items[i].k = d[i].kp ? d[i].kp : d[i].k;
+        items[i].v = d[i].vp ? d[i].vp : d[i].v;
+        assert_int_equal(mm_attention(alone[i], alone[i] + no, d[i].q, items[i].k, items[i].v, &a,
+                                      NULL),
+                         0);
     }
-    free(o);
-    free(one);
-    data_free(&d);
+    assert_int_equal(mm_attention_many(items, CASES, p), 0);
+    assert_int_equal(mm_attention_many(items, 0, p), 0);
+    for (size_t i = 0; i < CASES; i++) {
+        const struct mm_attn *a = &items[i].a;
+        assert_memory_equal(items[i].o, alone[i], (a->nq * a->o_row + a->heads * a->nq) * 4);
+        free(items[i].o);
+        free(alone[i]);
+        data_free(&d[i]);
+    }
+    mm_pool_free(p);
 }
 
 /* d/dt of <dO, attention> along random directions, by central differences in
@@ -319,6 +405,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_alone),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_grad),
     };

@@ -195,6 +195,16 @@ static void check_exp_sum(const struct mm_kern *k, size_t n, struct mm_rng *r)
     }
     KT_CHECK(kt_close(got, sum, ((double)n + 4) * eps * sum + (double)n * FLT_MIN),
              "sum of %zu: %g, want %g", n, (double)got, sum);
+    const float got2 = k->exp2_sum(y, x, m, n);
+    sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double want = exp2((double)(x[i] - m));
+        sum += want;
+        KT_CHECK(kt_close(y[i], want, 4 * eps * want + FLT_MIN), "exp2(%g) = %g, want %g",
+                 (double)(x[i] - m), (double)y[i], want);
+    }
+    KT_CHECK(kt_close(got2, sum, ((double)n + 4) * eps * sum + (double)n * FLT_MIN),
+             "sum of %zu: %g, want %g", n, (double)got2, sum);
     kt_free(&bx);
     kt_free(&by);
 }
@@ -281,6 +291,9 @@ static void test_narrow(void **state)
             k.to_f16(y, x, n);
             for (size_t i = 0; i < n; i++)
                 assert_int_equal(y[i], mm_f32_to_f16(x[i]));
+            k.from_f16(x, y, n);
+            for (size_t i = 0; i < n; i++)
+                assert_true(kt_same(x[i], mm_f16_to_f32(y[i])));
             k.to_bf16(y, x, n);
             for (size_t i = 0; i < n; i++)
                 assert_int_equal(y[i], mm_f32_to_bf16(x[i]));
