@@ -216,21 +216,16 @@ static int push_picture(struct encoder *en, const struct mm_pixels *px, const ch
 static int take_picture(struct encoder *en, const struct mm_operand *op)
 {
     struct mm_err *e = &en->cmd->err;
-    struct mm_image im = { 0 };
-    struct mm_pixels px = { 0 };
+    struct mm_pixels px;
     int rc;
 
     if (!en->t.vision.tower)
         return mm_err_set(e, MM_EMISSING, "%s: holds no vision tower", mm_ckpt_path(en->t.ck));
-    if ((rc = mm_image_decode(&im, op->bytes.p, op->bytes.n, op->what, 0, e)) < 0)
+    if ((rc = mm_preprocess_decode(&px, op->bytes.p, op->bytes.n, op->what, en->o->upright,
+                                   &en->t.vision.pre, e)) < 0)
         return rc;
-    if ((en->o->upright && (rc = mm_image_upright(&im, e)) < 0) ||
-        (rc = mm_preprocess_run(&px, &im, &en->t.vision.pre, e)) < 0)
-        mm_err_prefix(e, "%s", op->what);
-    else
-        rc = push_picture(en, &px, op->what);
+    rc = push_picture(en, &px, op->what);
     mm_pixels_free(&px);
-    mm_image_free(&im);
     return rc;
 }
 

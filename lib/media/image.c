@@ -38,17 +38,24 @@ static size_t row_bytes(const struct mm_image *im)
     return (size_t)im->w * (size_t)mm_image_channels(im->mode);
 }
 
+static int check_size(int w, int h, size_t max_pixels, size_t *pixels, struct mm_err *e)
+{
+    const size_t limit = max_pixels ? max_pixels : default_max_pixels;
+
+    if (w < 1 || h < 1 || !mm_size_mul((size_t)w, (size_t)h, pixels) || *pixels > limit)
+        return mm_err_set(e, MM_EDATA, "picture of %d x %d, want 1 to %zu pixels", w, h, limit);
+    return 0;
+}
+
 int mm_image_new(struct mm_image *im, enum mm_image_mode mode, int w, int h, size_t max_pixels,
                  struct mm_err *e)
 {
-    const size_t limit = max_pixels ? max_pixels : default_max_pixels;
-    size_t n;
+    size_t n = 0;
 
+    *im = (struct mm_image){ 0 };
+    if (check_size(w, h, max_pixels, &n, e) < 0)
+        return e->code;
     *im = (struct mm_image){ .mode = mode, .w = w, .h = h, .orientation = 1 };
-    if (w < 1 || h < 1 || !mm_size_mul((size_t)w, (size_t)h, &n) || n > limit) {
-        *im = (struct mm_image){ 0 };
-        return mm_err_set(e, MM_EDATA, "picture of %d x %d, want 1 to %zu pixels", w, h, limit);
-    }
     if (mm_size_mul(n, (size_t)mm_image_channels(mode), &n))
         im->px = malloc(n);
     if (mode == MM_IMG_P)
@@ -68,24 +75,35 @@ int mm_codec_new(struct mm_image *im, enum mm_image_mode mode, int w, int h,
     return rc ? mm_err_prefix(e, "%s", s->what) : 0;
 }
 
+int mm_codec_size_ok(int w, int h, const struct mm_codec_src *s, struct mm_err *e)
+{
+    size_t n;
+
+    return check_size(w, h, s->max_pixels, &n, e);
+}
+
 int mm_image_decode(struct mm_image *im, const void *data, size_t n, const char *what,
                     size_t max_pixels, struct mm_err *e)
 {
-    const struct mm_codec_src s = { data, n, what, max_pixels };
+    return mm_codec_decode(im, &(struct mm_codec_src){ data, n, what, max_pixels, NULL }, e);
+}
+
+int mm_codec_decode(struct mm_image *im, const struct mm_codec_src *s, struct mm_err *e)
+{
     struct mm_err own = { 0 };
     int rc;
 
     *im = (struct mm_image){ 0 };
-    if (n == 0)
-        return mm_err_set(e, MM_EDATA, "%s: empty, want a picture", what);
-    if (n >= 8 && memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0)
-        rc = mm_codec_png(im, &s, &own);
-    else if (n >= 3 && memcmp(data, "\xff\xd8\xff", 3) == 0)
-        rc = mm_codec_jpeg(im, &s, &own);
-    else if (n >= 12 && memcmp(data, "RIFF", 4) == 0 && memcmp(s.data + 8, "WEBP", 4) == 0)
-        rc = mm_codec_webp(im, &s, &own);
+    if (s->n == 0)
+        return mm_err_set(e, MM_EDATA, "%s: empty, want a picture", s->what);
+    if (s->n >= 8 && memcmp(s->data, "\x89PNG\r\n\x1a\n", 8) == 0)
+        rc = mm_codec_png(im, s, &own);
+    else if (s->n >= 3 && memcmp(s->data, "\xff\xd8\xff", 3) == 0)
+        rc = mm_codec_jpeg(im, s, &own);
+    else if (s->n >= 12 && memcmp(s->data, "RIFF", 4) == 0 && memcmp(s->data + 8, "WEBP", 4) == 0)
+        rc = mm_codec_webp(im, s, &own);
     else
-        rc = mm_codec_libav(im, &s, &own);
+        rc = mm_codec_libav(im, s, &own);
     if (rc) {
         mm_image_free(im);
         return mm_err_set(e, rc, "%s", own.msg);

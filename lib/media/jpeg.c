@@ -7,6 +7,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "media/codec.h"
@@ -21,6 +22,7 @@ struct reader {
     jmp_buf escape;
     const struct mm_codec_src *src;
     struct mm_image *im;
+    unsigned char *row; /* of a picture that goes to a sink */
     struct mm_err *e;
 };
 
@@ -94,10 +96,60 @@ static enum mm_image_mode set_output(struct jpeg_decompress_struct *c)
     }
 }
 
+/* Rows one by one to the sink; r->row is freed by the caller. */
+static void read_rows(struct reader *r)
+{
+    struct jpeg_decompress_struct *c = &r->c;
+
+    while (c->output_scanline < c->output_height) {
+        JSAMPROW p = r->row;
+        jpeg_read_scanlines(c, &p, 1);
+        r->src->sink->row(r->src->sink->arg, p);
+    }
+}
+
+static void read_pixels(struct reader *r)
+{
+    struct jpeg_decompress_struct *c = &r->c;
+    const size_t row = (size_t)r->im->w * (size_t)mm_image_channels(r->im->mode);
+
+    while (c->output_scanline < c->output_height) {
+        JSAMPROW p = r->im->px + (size_t)c->output_scanline * row;
+        jpeg_read_scanlines(c, &p, 1);
+        for (size_t i = 0; r->im->mode == MM_IMG_CMYK && i < row; i++)
+            p[i] = (JSAMPLE)(255 - p[i]);
+    }
+}
+
+/* *rows: the sink takes the picture, which then needs no memory of its own. */
+static int start(struct reader *r, enum mm_image_mode mode, bool *rows)
+{
+    const int w = (int)r->c.image_width, h = (int)r->c.image_height;
+    const struct mm_codec_sink *sink = r->src->sink;
+    struct mm_image head = { .mode = mode, .w = w, .h = h, .orientation = orientation_of(&r->c) };
+    int rc;
+
+    *rows = false;
+    if (sink && mode == MM_IMG_RGB &&
+        ((rc = mm_codec_size_ok(w, h, r->src, r->e)) < 0 ||
+         (rc = sink->start(sink->arg, &head, rows, r->e)) < 0))
+        return mm_err_prefix(r->e, "%s", r->src->what);
+    if (!*rows) {
+        if ((rc = mm_codec_new(r->im, mode, w, h, r->src, r->e)) < 0)
+            return rc;
+        r->im->orientation = head.orientation;
+        return 0;
+    }
+    *r->im = head;
+    r->row = malloc((size_t)w * 3);
+    return r->row ? 0 : mm_err_set(r->e, MM_ENOMEM, "%s: out of memory", r->src->what);
+}
+
 /* Everything that may longjmp; locals here die with it. */
 static int read_jpeg(struct reader *r)
 {
     struct jpeg_decompress_struct *c = &r->c;
+    bool rows;
     int rc;
 
     jpeg_create_decompress(c);
@@ -109,19 +161,13 @@ static int read_jpeg(struct reader *r)
     if (c->num_components == 2 || c->num_components > 4)
         return mm_err_set(r->e, MM_EDATA, "%s: JPEG of %d components, want 1, 3 or 4",
                           r->src->what, c->num_components);
-    const enum mm_image_mode mode = set_output(c);
-    if ((rc = mm_codec_new(r->im, mode, (int)c->image_width, (int)c->image_height, r->src,
-                           r->e)) != 0)
+    if ((rc = start(r, set_output(c), &rows)) < 0)
         return rc;
-    r->im->orientation = orientation_of(c);
     jpeg_start_decompress(c);
-    const size_t row = (size_t)r->im->w * (size_t)mm_image_channels(mode);
-    while (c->output_scanline < c->output_height) {
-        JSAMPROW p = r->im->px + (size_t)c->output_scanline * row;
-        jpeg_read_scanlines(c, &p, 1);
-        for (size_t i = 0; mode == MM_IMG_CMYK && i < row; i++)
-            p[i] = (JSAMPLE)(255 - p[i]);
-    }
+    if (rows)
+        read_rows(r);
+    else
+        read_pixels(r);
     jpeg_finish_decompress(c);
     return 0;
 }
@@ -138,5 +184,6 @@ int mm_codec_jpeg(struct mm_image *im, const struct mm_codec_src *s, struct mm_e
     r.err.output_message = on_message;
     rc = setjmp(r.escape) ? r.e->code : read_jpeg(&r);
     jpeg_destroy_decompress(&r.c);
+    free(r.row);
     return rc;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "base/size.h"
+#include "media/codec.h"
+#include "media/resize.h"
 
 void mm_preprocess_clip(struct mm_preprocess *p, int size)
 {
@@ -33,8 +35,9 @@ void mm_pixels_free(struct mm_pixels *p)
     *p = (struct mm_pixels){ 0 };
 }
 
-int mm_preprocess_resize(struct mm_image *dst, const struct mm_image *src,
-                         const struct mm_preprocess *p, struct mm_err *e)
+/* The size of src when its shorter side is p->size. */
+static int resized(int *w, int *h, const struct mm_image *src, const struct mm_preprocess *p,
+                   struct mm_err *e)
 {
     const int shorter = src->w < src->h ? src->w : src->h;
     const int longer = src->w < src->h ? src->h : src->w;
@@ -42,9 +45,19 @@ int mm_preprocess_resize(struct mm_image *dst, const struct mm_image *src,
 
     if (to > INT32_MAX)
         return mm_err_set(e, MM_EDATA, "picture of %d x %d is too long to resize", src->w, src->h);
-    if (src->w < src->h)
-        return mm_image_resize(dst, src, p->size, (int)to, p->filter, e);
-    return mm_image_resize(dst, src, (int)to, p->size, p->filter, e);
+    *w = src->w < src->h ? p->size : (int)to;
+    *h = src->w < src->h ? (int)to : p->size;
+    return 0;
+}
+
+int mm_preprocess_resize(struct mm_image *dst, const struct mm_image *src,
+                         const struct mm_preprocess *p, struct mm_err *e)
+{
+    int w = 0, h = 0;
+
+    if (resized(&w, &h, src, p, e) < 0)
+        return e->code;
+    return mm_image_resize(dst, src, w, h, p->filter, e);
 }
 
 static int floor_half(int v)
@@ -195,7 +208,6 @@ static int pad(struct work *w, const struct mm_preprocess *p, struct mm_err *e)
 static int fit_size(struct work *w, const struct mm_preprocess *p, struct mm_err *e)
 {
     struct mm_image next;
-    const int crop = p->crop ? p->crop : p->size;
     int rc = 0;
 
     if (p->aspect == MM_ASPECT_PAD)
@@ -204,8 +216,6 @@ static int fit_size(struct work *w, const struct mm_preprocess *p, struct mm_err
         rc = squeeze(w, p, e);
     else if (p->do_resize)
         rc = take(w, mm_preprocess_resize(&next, w->im, p, e), &next);
-    if (rc == 0 && p->do_crop)
-        rc = take(w, mm_preprocess_crop(&next, w->im, crop, crop, p->torchvision, e), &next);
     return rc;
 }
 
@@ -241,16 +251,29 @@ static int alloc_pixels(struct mm_pixels *out, int tiles, const struct mm_image 
     return out->px ? 0 : mm_err_set(e, MM_ENOMEM, "%d x %d pixels: out of memory", im->w, im->h);
 }
 
-static int run_one(struct mm_pixels *out, struct work *w, const struct mm_preprocess *p,
-                   struct mm_err *e)
+/* From the picture at its size to out. */
+static int finish(struct mm_pixels *out, struct work *w, const struct mm_preprocess *p,
+                  struct mm_err *e)
 {
-    int rc;
+    const int crop = p->crop ? p->crop : p->size;
+    struct mm_image next;
+    int rc = 0;
 
-    if ((rc = fit_size(w, p, e)) != 0 || (rc = to_rgb(w, e)) != 0)
+    if (p->do_crop)
+        rc = take(w, mm_preprocess_crop(&next, w->im, crop, crop, p->torchvision, e), &next);
+    if (rc < 0 || (rc = to_rgb(w, e)) < 0)
         return rc;
     if ((rc = alloc_pixels(out, 1, w->im, e)) == 0)
         normalise(out->px, w->im, p);
     return rc;
+}
+
+static int run_one(struct mm_pixels *out, struct work *w, const struct mm_preprocess *p,
+                   struct mm_err *e)
+{
+    const int rc = fit_size(w, p, e);
+
+    return rc < 0 ? rc : finish(out, w, p, e);
 }
 
 /* Base view, then the tiles of the canvas in raster order. */
@@ -313,6 +336,91 @@ int mm_preprocess_run(struct mm_pixels *out, const struct mm_image *im,
         rc = p->aspect == MM_ASPECT_ANYRES ? run_anyres(out, &w, p, e) : run_one(out, &w, p, e);
     mm_image_free(&w.own);
     if (rc)
+        mm_pixels_free(out);
+    return rc;
+}
+
+/* --- while decoding ----------------------------------------------------------------- */
+
+/* The horizontal resize of a picture whose rows come from the decoder. */
+struct rows {
+    const struct mm_preprocess *p;
+    bool upright, on;
+    int w, h; /* to come to */
+    struct mm_resize_rows r;
+};
+
+/* Not for what needs the picture whole: a turn, tiles, no horizontal resize at all. */
+static int rows_start(void *arg, const struct mm_image *head, bool *wanted, struct mm_err *e)
+{
+    struct rows *s = arg;
+    const struct mm_preprocess *p = s->p;
+    const bool pad = p->aspect == MM_ASPECT_PAD;
+    const int side = head->w > head->h ? head->w : head->h;
+    struct mm_resize_canvas c = { pad ? side : head->w, pad ? side : head->h, head->w, head->h,
+                                  { 0 } };
+    int rc = 0;
+
+    *wanted = p->do_resize && p->filter != MM_NEAREST && p->aspect != MM_ASPECT_ANYRES &&
+              p->size > 0 && p->crop >= 0 && (head->orientation == 1 || !s->upright);
+    if (!*wanted)
+        return 0;
+    s->w = s->h = p->size;
+    if (p->aspect == MM_ASPECT_CROP)
+        rc = resized(&s->w, &s->h, head, p, e);
+    *wanted = s->w != c.w;
+    if (rc < 0 || !*wanted)
+        return rc;
+    mean_colour(c.colour, p);
+    rc = mm_resize_rows_new(&s->r, &c, s->w, p->filter, e);
+    s->on = rc == 0;
+    return rc;
+}
+
+static void rows_row(void *arg, const unsigned char *px)
+{
+    struct rows *s = arg;
+
+    mm_resize_rows_put(&s->r, px);
+}
+
+/* The vertical pass and what comes after it. */
+static int rows_finish(struct mm_pixels *out, struct rows *s, struct mm_err *e)
+{
+    struct work w = { .im = &s->r.mid };
+    struct mm_image next;
+
+    mm_resize_rows_end(&s->r);
+    int rc = take(&w, mm_image_resize(&next, w.im, s->w, s->h, s->p->filter, e), &next);
+    if (rc == 0)
+        rc = finish(out, &w, s->p, e);
+    mm_image_free(&w.own);
+    return rc;
+}
+
+int mm_preprocess_decode(struct mm_pixels *out, const void *data, size_t n, const char *what,
+                         bool upright, const struct mm_preprocess *p, struct mm_err *e)
+{
+    struct rows s = { .p = p, .upright = upright };
+    const struct mm_codec_sink sink = { rows_start, rows_row, &s };
+    struct mm_image im;
+    int rc;
+
+    *out = (struct mm_pixels){ 0 };
+    if ((rc = mm_codec_decode(&im, &(struct mm_codec_src){ data, n, what, 0, &sink }, e)) == 0) {
+        if (s.on) {
+            out->orig_w = im.w;
+            out->orig_h = im.h;
+            rc = rows_finish(out, &s, e);
+        } else if (!upright || (rc = mm_image_upright(&im, e)) == 0) {
+            rc = mm_preprocess_run(out, &im, p, e);
+        }
+        if (rc < 0)
+            mm_err_prefix(e, "%s", what);
+    }
+    mm_resize_rows_free(&s.r);
+    mm_image_free(&im);
+    if (rc < 0)
         mm_pixels_free(out);
     return rc;
 }

@@ -48,6 +48,14 @@ void mm_pixels_free(struct mm_pixels *p);
 MM_MUST_CHECK int mm_preprocess_run(struct mm_pixels *out, const struct mm_image *im,
                                     const struct mm_preprocess *p, struct mm_err *e);
 
+/* mm_preprocess_decode: mm_image_decode of data[n], mm_image_upright if asked for, and
+ * mm_preprocess_run: equal bytes, in less time and memory for a JPEG, whose rows are
+ * resized as they are decoded.  Errors of all three, with what before them.  Safe
+ * from several threads. */
+MM_MUST_CHECK int mm_preprocess_decode(struct mm_pixels *out, const void *data, size_t n,
+                                       const char *what, bool upright,
+                                       const struct mm_preprocess *p, struct mm_err *e);
+
 /* The steps, each into *dst, for tests and for programs that show them.
  *
  * mm_preprocess_resize: shorter side to p->size, the longer one in proportion,

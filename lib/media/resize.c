@@ -74,6 +74,7 @@ void mm_resize_axis_free(struct mm_resize_axis *a)
     free(a->first);
     free(a->count);
     free(a->weight);
+    free(a->digit);
     *a = (struct mm_resize_axis){ 0 };
 }
 
@@ -106,6 +107,24 @@ static void axis_sample(struct mm_resize_axis *a, int i, double *tmp, enum mm_fi
         a->weight[(size_t)i * a->taps + (size_t)k] = to_fixed(sum != 0.0 ? tmp[k] / sum : tmp[k]);
 }
 
+/* The weights of output sample i in signed digits of base 256, for byte products. */
+static void axis_digits(struct mm_resize_axis *a, int i)
+{
+    const int32_t *w = a->weight + (size_t)i * a->taps;
+    signed char *d = a->digit + (size_t)i * a->groups * 48;
+
+    for (int k = 0; k < a->count[i]; k++) {
+        signed char *to = d + k / 16 * 48 + k % 16;
+        const int32_t low = (int32_t)(((uint32_t)w[k] + 128) & 255) - 128;
+        const int32_t rest = (w[k] - low) / 256;
+        const int32_t middle = (int32_t)(((uint32_t)rest + 128) & 255) - 128;
+
+        to[0] = (signed char)low;
+        to[16] = (signed char)middle;
+        to[32] = (signed char)((rest - middle) / 256);
+    }
+}
+
 int mm_resize_axis_new(struct mm_resize_axis *a, int in, int out, enum mm_filter f,
                        struct mm_err *e)
 {
@@ -116,19 +135,23 @@ int mm_resize_axis_new(struct mm_resize_axis *a, int in, int out, enum mm_filter
 
     *a = (struct mm_resize_axis){ .in = in, .out = out };
     a->taps = ((size_t)ceil(support) * 2 + 1 + 3) & ~(size_t)3;
-    if (mm_size_mul(a->taps, (size_t)out, &n) && n < SIZE_MAX / sizeof(*a->weight)) {
+    a->groups = (a->taps + 15) / 16;
+    if (mm_size_mul(a->taps, (size_t)out, &n) && n < SIZE_MAX / 48) {
         a->first = calloc((size_t)out, sizeof(*a->first));
         a->count = calloc((size_t)out, sizeof(*a->count));
         a->weight = calloc(n, sizeof(*a->weight));
+        a->digit = calloc((size_t)out, a->groups * 48);
         tmp = calloc(a->taps, sizeof(*tmp));
     }
-    if (!a->first || !a->count || !a->weight || !tmp) {
+    if (!a->first || !a->count || !a->weight || !a->digit || !tmp) {
         free(tmp);
         mm_resize_axis_free(a);
         return mm_err_set(e, MM_ENOMEM, "resizing %d samples to %d: out of memory", in, out);
     }
-    for (int i = 0; i < out; i++)
+    for (int i = 0; i < out; i++) {
         axis_sample(a, i, tmp, f);
+        axis_digits(a, i);
+    }
     free(tmp);
     return 0;
 }
@@ -181,6 +204,8 @@ static struct passes choose(unsigned cpu)
 #if defined(__x86_64__)
     if (cpu & MM_CPU_AVX2)
         p = (struct passes){ mm_resize_h_avx2, mm_resize_v_avx2 };
+    if ((cpu & MM_CPU_AVX512) && (cpu & MM_CPU_VNNI))
+        p.h = mm_resize_h_avx512;
 #else
     (void)cpu;
 #endif
@@ -338,40 +363,75 @@ int mm_image_resize(struct mm_image *dst, const struct mm_image *src, int w, int
     return mm_resize_with(mm_cpu_detect(), dst, src, w, h, f, e);
 }
 
-/* Horizontal pass over a square of which only the rows of src are not blank. */
-static int square_h(struct mm_image *mid, const struct mm_image *src, int side, int size,
-                    const unsigned char colour[3], enum mm_filter f, struct mm_err *e)
+/* --- row by row ------------------------------------------------------------------- */
+
+int mm_resize_rows_new(struct mm_resize_rows *r, const struct mm_resize_canvas *c, int out,
+                       enum mm_filter f, struct mm_err *e)
 {
-    const struct passes p = choose(mm_cpu_detect());
-    const size_t wide = (size_t)src->w * 3, out = (size_t)size * 3;
-    const size_t left = (size_t)((side - src->w) / 2) * 3, top = (size_t)((side - src->h) / 2);
-    unsigned char *row = malloc((size_t)side * 3);
-    struct mm_resize_axis a = { 0 };
     int rc;
 
-    if (!row)
-        return mm_err_set(e, MM_ENOMEM, "padding to %d x %d: out of memory", side, side);
-    if ((rc = mm_resize_axis_new(&a, side, size, f, e)) == 0)
-        rc = mm_image_new(mid, MM_IMG_RGB, size, side, 0, e);
-    for (size_t i = 0; i < (size_t)side * 3; i++)
-        row[i] = colour[i % 3];
-    for (size_t y = 0; rc == 0 && y < (size_t)side; y++) {
-        unsigned char *d = mid->px + y * out;
-        const bool blank = y < top || y >= top + (size_t)src->h;
-        if (blank && y > 0 && y != top + (size_t)src->h) {
-            memcpy(d, d - out, out); /* as the one above */
-            continue;
-        }
-        if (!blank)
-            memcpy(row + left, src->px + (y - top) * wide, wide);
-        else
-            for (size_t i = 0; i < wide; i++)
-                row[left + i] = colour[i % 3];
-        p.h(d, row, 3, &a);
+    *r = (struct mm_resize_rows){ .h = choose(mm_cpu_detect()).h, .wide = (size_t)c->src_w * 3,
+                                  .left = (size_t)((c->w - c->src_w) / 2) * 3,
+                                  .top = (c->h - c->src_h) / 2 };
+    memcpy(r->colour, c->colour, 3);
+    if (c->w != c->src_w && !(r->row = malloc((size_t)c->w * 3)))
+        return mm_err_set(e, MM_ENOMEM, "padding to %d x %d: out of memory", c->w, c->h);
+    if ((rc = mm_resize_axis_new(&r->a, c->w, out, f, e)) < 0 ||
+        (rc = mm_image_new(&r->mid, MM_IMG_RGB, out, c->h, 0, e)) < 0) {
+        mm_resize_rows_free(r);
+        return rc;
     }
-    mm_resize_axis_free(&a);
-    free(row);
-    return rc;
+    for (size_t i = 0; r->row && i < (size_t)c->w * 3; i++)
+        r->row[i] = r->colour[i % 3];
+    return 0;
+}
+
+void mm_resize_rows_free(struct mm_resize_rows *r)
+{
+    mm_image_free(&r->mid);
+    mm_resize_axis_free(&r->a);
+    free(r->row);
+    *r = (struct mm_resize_rows){ 0 };
+}
+
+static unsigned char *next_row(struct mm_resize_rows *r)
+{
+    return r->mid.px + (size_t)r->next++ * (size_t)r->mid.w * 3;
+}
+
+/* Rows of the canvas alone, up to row `end` of mid: the weights' sum is not exactly 1,
+ * so they too go through the pass. */
+static void blank_rows(struct mm_resize_rows *r, int end)
+{
+    const size_t out = (size_t)r->mid.w * 3;
+
+    if (r->next >= end)
+        return;
+    unsigned char *first = next_row(r);
+    for (int i = 0; i < r->mid.w; i++) {
+        const int32_t *w = r->a.weight + (size_t)i * r->a.taps;
+        for (int c = 0; c < 3; c++) {
+            int32_t acc = 1 << (MM_RESIZE_BITS - 1);
+            for (int k = 0; k < r->a.count[i]; k++)
+                acc += r->colour[c] * w[k];
+            first[3 * i + c] = to_u8(acc);
+        }
+    }
+    while (r->next < end)
+        memcpy(next_row(r), first, out);
+}
+
+void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px)
+{
+    blank_rows(r, r->top);
+    if (r->row)
+        memcpy(r->row + r->left, px, r->wide);
+    r->h(next_row(r), r->row ? r->row : px, 3, &r->a);
+}
+
+void mm_resize_rows_end(struct mm_resize_rows *r)
+{
+    blank_rows(r, r->mid.h);
 }
 
 int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src, int size,
@@ -386,9 +446,18 @@ int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src, 
         if ((rc = mm_image_canvas(&mid, src, side, side, (side - src->w) / 2, (side - src->h) / 2,
                                   colour, e)) == 0)
             rc = mm_image_resize(dst, &mid, size, size, f, e);
-    } else if ((rc = square_h(&mid, src, side, size, colour, f, e)) == 0) {
-        rc = mm_image_resize(dst, &mid, size, size, f, e); /* the vertical pass is left */
+        mm_image_free(&mid);
+        return rc;
     }
-    mm_image_free(&mid);
+    const struct mm_resize_canvas c = { side, side, src->w, src->h,
+                                        { colour[0], colour[1], colour[2] } };
+    struct mm_resize_rows r;
+    if ((rc = mm_resize_rows_new(&r, &c, size, f, e)) < 0)
+        return rc;
+    for (size_t y = 0; y < (size_t)src->h; y++)
+        mm_resize_rows_put(&r, src->px + y * (size_t)src->w * 3);
+    mm_resize_rows_end(&r);
+    rc = mm_image_resize(dst, &r.mid, size, size, f, e); /* the vertical pass is left */
+    mm_resize_rows_free(&r);
     return rc;
 }

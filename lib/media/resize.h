@@ -20,6 +20,8 @@ struct mm_resize_axis {
     size_t taps;
     int *first, *count;
     int32_t *weight;
+    size_t groups;       /* of 16 taps */
+    signed char *digit;  /* [out][groups][3][16] weight in base 256, lowest digit first */
 };
 
 /* mm_resize_axis_new: windows of in -> out samples with filter f (not
@@ -42,7 +44,33 @@ mm_resize_v_fn mm_resize_v_c;
 #if defined(__x86_64__)
 mm_resize_h_fn mm_resize_h_avx2; /* ch 3 or 4; else the scalar one */
 mm_resize_v_fn mm_resize_v_avx2;
+mm_resize_h_fn mm_resize_h_avx512; /* VNNI and VBMI; ch 3 or 4, else the scalar one */
 #endif
+
+/* The horizontal pass of an RGB picture whose rows come one by one, src pasted at
+ * (left, top) of a canvas of one colour.  What is left is a vertical resize of mid. */
+struct mm_resize_rows {
+    struct mm_image mid;   /* [canvas height][out] RGB: the caller may take it after the end */
+    struct mm_resize_axis a;
+    mm_resize_h_fn *h;
+    unsigned char *row;    /* one of the canvas, NULL: src is as wide as that */
+    unsigned char colour[3];
+    size_t wide, left;     /* bytes of a row of src, and before it */
+    int top, next;         /* row of mid that is next */
+};
+
+/* mm_resize_rows_new: out is the width to come to, f not MM_NEAREST.  MM_EDATA, MM_ENOMEM.
+ * mm_resize_rows_put: the next row of src; mm_resize_rows_end: the blank rows below them. */
+struct mm_resize_canvas {
+    int w, h;         /* of the canvas; src lies in its middle */
+    int src_w, src_h;
+    unsigned char colour[3];
+};
+MM_MUST_CHECK int mm_resize_rows_new(struct mm_resize_rows *r, const struct mm_resize_canvas *c,
+                                     int out, enum mm_filter f, struct mm_err *e);
+void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px);
+void mm_resize_rows_end(struct mm_resize_rows *r);
+void mm_resize_rows_free(struct mm_resize_rows *r); /* takes a zeroed one */
 
 /* mm_resize_with: mm_image_resize with the variants of these enum mm_cpu flags. */
 MM_MUST_CHECK int mm_resize_with(unsigned cpu, struct mm_image *dst, const struct mm_image *src,

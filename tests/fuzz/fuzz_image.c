@@ -32,6 +32,20 @@ static void round_trip(const struct mm_image *im)
     free(png);
 }
 
+/* Decoding and preparing in one gives the same pixels. */
+static void in_one_step(const uint8_t *data, size_t size, const struct mm_preprocess *p,
+                        const struct mm_pixels *want)
+{
+    struct mm_err e = { 0 };
+    struct mm_pixels got;
+
+    if (mm_preprocess_decode(&got, data, size, "fuzz", true, p, &e) != 0 ||
+        got.size_h != want->size_h || got.size_w != want->size_w ||
+        memcmp(got.px, want->px, (size_t)got.size_h * (size_t)got.size_w * 3 * sizeof(float)) != 0)
+        abort();
+    mm_pixels_free(&got);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mm_err e = { 0 };
@@ -47,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     round_trip(&im);
     mm_preprocess_clip(&p, 8);
-    if (mm_image_upright(&im, &e) == 0 && mm_preprocess_run(&out, &im, &p, &e) == 0)
+    if (mm_image_upright(&im, &e) == 0 && mm_preprocess_run(&out, &im, &p, &e) == 0) {
+        in_one_step(data, size, &p, &out);
         mm_pixels_free(&out);
+    }
     mm_image_free(&im);
     return 0;
 }

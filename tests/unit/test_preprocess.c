@@ -3,6 +3,7 @@
  */
 #include "imgolden.h"
 
+#include "base/io.h"
 #include "media/preconf.h"
 
 typedef int from_fn(struct mm_preprocess *, const json_t *, struct mm_err *);
@@ -333,13 +334,85 @@ static void test_endless(void **state)
     mm_image_free(&im);
 }
 
+static void check_one_step(const char *file, const char *data, size_t n, bool upright,
+                           const struct mm_preprocess *p)
+{
+    struct mm_err e = { 0 };
+    struct mm_pixels want, got;
+    struct mm_image im;
+
+    ok(mm_image_decode(&im, data, n, file, 0, &e), &e);
+    if (upright)
+        ok(mm_image_upright(&im, &e), &e);
+    ok(mm_preprocess_run(&want, &im, p, &e), &e);
+    ok(mm_preprocess_decode(&got, data, n, file, upright, p, &e), &e);
+    assert_int_equal(got.tiles, want.tiles);
+    assert_int_equal(got.size_h, want.size_h);
+    assert_int_equal(got.size_w, want.size_w);
+    assert_int_equal(got.orig_w, im.w);
+    assert_int_equal(got.orig_h, im.h);
+    assert_memory_equal(got.px, want.px, (size_t)(want.tiles * 3 * want.size_h * want.size_w) *
+                                             sizeof(*want.px));
+    mm_pixels_free(&want);
+    mm_pixels_free(&got);
+    mm_image_free(&im);
+}
+
+/* A file that ends early is refused as mm_image_decode refuses it. */
+static void check_cut(const char *file, const char *data, size_t n, const struct mm_preprocess *p)
+{
+    struct mm_err e = { 0 }, own = { 0 };
+    struct mm_pixels got;
+    struct mm_image im;
+
+    assert_int_equal(mm_image_decode(&im, data, n, file, 0, &e), MM_EDATA);
+    assert_int_equal(mm_preprocess_decode(&got, data, n, file, false, p, &own), MM_EDATA);
+    assert_string_equal(own.msg, e.msg);
+    assert_null(got.px);
+}
+
+/* Decoding and preparing in one: the bytes of the steps one after the other. */
+static void test_one_step(void **state)
+{
+    static const char *const files[] = { "decode-jpeg/s420.jpg", "decode-jpeg/progressive420.jpg",
+                                         "decode-jpeg/cmyk.jpg", "decode-jpeg/grey.jpg",
+                                         "decode-jpeg/tiny.jpg", "decode-exif/j3.jpg",
+                                         "decode-exif/j6.jpg", "decode-png/rgb8.png" };
+    static const int sizes[] = { 5, 31, 48, 70 };
+    struct golden g;
+
+    (void)state;
+    golden_open(&g, "decode-jpeg");
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        struct mm_err e = { 0 };
+        char path[512], *data;
+        size_t n;
+
+        snprintf(path, sizeof(path), "%s/../%s", g.dir, files[i]);
+        ok(mm_io_slurp(path, 1 << 20, &data, &n, &e), &e);
+        for (int k = 0; k < 2 * 4 * 4; k++) {
+            struct mm_preprocess p;
+
+            mm_preprocess_clip(&p, sizes[k / 4 % 4]);
+            p.aspect = (enum mm_aspect)(k % 4);
+            p.filter = k % 3 ? MM_BICUBIC : MM_BILINEAR;
+            p.npin = 1;
+            p.pin[0][0] = p.pin[0][1] = 2 * p.size;
+            check_one_step(files[i], data, n, k >= 16, &p);
+            check_cut(files[i], data, n / 2, &p);
+        }
+        free(data);
+    }
+    golden_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hf),     cmocka_unit_test(test_torchvision),
         cmocka_unit_test(test_pad),    cmocka_unit_test(test_anyres),
         cmocka_unit_test(test_crop),   cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_endless), cmocka_unit_test(test_one_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
