@@ -491,12 +491,6 @@ static int run_perplexity(struct app *a)
 
 /* --- chat --------------------------------------------------------------------------------- */
 
-static int chat_emit(void *arg, size_t which, const char *s, size_t n)
-{
-    (void)which;
-    return print(arg, s, n);
-}
-
 static int chat_turn(struct app *a, struct mm_chat *chat, const char *s, size_t n,
                      struct mm_job *j)
 {
@@ -507,8 +501,8 @@ static int chat_turn(struct app *a, struct mm_chat *chat, const char *s, size_t 
     interrupted = 0;
     int rc = mm_chat_say(chat, MM_ROLE_USER, s, n, &j->item->parts, e);
     if (rc == 0)
-        rc = mm_chat_answer(chat, a->gen, &a->llm.prompt, j->number, &ans,
-                            live ? chat_emit : NULL, a, e);
+        rc = mm_chat_answer(chat, a->gen, &a->llm.prompt, j->number, &ans, live ? print : NULL, a,
+                            e);
     if (rc == 0)
         rc = mm_sink_answer(&a->sink, j, &ans, live, e);
     if (rc == 0)

@@ -87,13 +87,14 @@ int mm_chat_answer(struct mm_chat *c, struct mm_gen *g, const struct mm_prompt_s
 {
     struct mm_parts parts = { 0 };
     struct mm_prompt prompt = { 0 };
-    const struct mm_prompt *p = &prompt;
+    struct mm_request r = { .prompt = &prompt, .number = number, .emit = emit, .arg = arg,
+                            .answer = a };
     int rc = mm_chat_prompt(c, &parts, e);
 
     if (rc == 0)
         rc = mm_prompt_build(&prompt, spec, &parts, e);
     if (rc == 0)
-        rc = mm_gen_run(g, &p, 1, number, a, emit, arg, e);
+        rc = mm_gen_run(g, &r, 1, e);
     if (rc == 0)
         rc = mm_chat_say(c, MM_ROLE_ASSISTANT, a->text.p ? a->text.p : "", a->text.n, NULL, e);
     mm_prompt_free(&prompt);

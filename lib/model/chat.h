@@ -31,7 +31,7 @@ MM_MUST_CHECK int mm_chat_prompt(const struct mm_chat *c, struct mm_parts *parts
 
 /* mm_chat_answer: the model's next turn, which becomes part of the conversation.
  * All turns are tokenized anew, but the engine computes only what it does not
- * remember.  number, emit and arg as of mm_gen_run. */
+ * remember.  number, emit and arg as of struct mm_request. */
 MM_MUST_CHECK int mm_chat_answer(struct mm_chat *c, struct mm_gen *g,
                                  const struct mm_prompt_spec *spec, uint64_t number,
                                  struct mm_answer *a, mm_emit_fn *emit, void *arg,

@@ -11,7 +11,7 @@
 #include "model/textout.h"
 #include "tensor/op.h"
 
-enum { CHUNK = 512, LOGIT_CHUNK = 64 }; /* rows of a step; with logits of each */
+enum { LOGIT_CHUNK = 64 }; /* rows of a pass with the logits of each */
 
 const char *mm_stop_name(enum mm_stop s)
 {
@@ -68,7 +68,9 @@ int mm_gen_new(struct mm_gen **out, const struct mm_llama *m, const struct mm_to
     g->vocab = (size_t)g->c->vocab;
     g->context = spec->context ? spec->context : default_context(g->c);
     g->past.logits = calloc(g->vocab, sizeof(*g->past.logits));
-    int rc = g->past.logits ? 0 : no_memory(e);
+    g->work = calloc(g->vocab, sizeof(*g->work));
+    g->spare = spec->gram ? calloc(g->vocab, sizeof(*g->spare)) : NULL;
+    int rc = g->past.logits && g->work && (g->spare || !spec->gram) ? 0 : no_memory(e);
     if (rc == 0)
         rc = mm_sampler_new(&g->sampler, &spec->sample, g->vocab, e);
     if (rc < 0)
@@ -86,6 +88,9 @@ void mm_gen_free(struct mm_gen *g)
     mm_kv_free(g->past.kv);
     mm_prompt_free(&g->past.seq);
     free(g->past.logits);
+    free(g->work);
+    free(g->spare);
+    mm_buf_free(&g->piece);
     free(g);
 }
 
@@ -156,116 +161,123 @@ static int context_error(struct mm_gen *g, struct mm_err *e)
     return code;
 }
 
-/* Input rows of positions from..from+n of p into x. */
-static int input_rows(struct mm_gen *g, float *x, const struct mm_prompt *p, size_t from, size_t n,
-                      struct mm_err *e)
+/* The input of all rows: the embedding table's, and the prompts' own. */
+static struct mm_var *input(struct mm_gen *g, const struct mm_feed *f, size_t n, size_t rows)
 {
     const size_t dim = (size_t)g->c->dim;
-    int32_t *ids = mm_arena_alloc(g->ctx->arena, n * sizeof(*ids));
+    int32_t *ids = mm_ctx_alloc(g->ctx, rows, sizeof(*ids));
+    size_t r = 0;
 
-    if (!ids)
-        return no_memory(e);
+    for (size_t i = 0; i < n && ids; i++)
+        for (size_t at = f[i].from; at < f[i].to; at++)
+            ids[r++] = f[i].p->id[at] < 0 ? 0 : f[i].p->id[at];
+    struct mm_var *x = ids ? mm_llama_embed(g->ctx, g->m, ids, rows) : NULL;
+    float *to = x ? mm_f32(x) : NULL;
+    for (size_t i = 0; i < n && x; i++)
+        for (size_t at = f[i].from; at < f[i].to; at++, to += dim) {
+            const int32_t id = f[i].p->id[at];
+            if (id < 0 && f[i].p->row[~id]) {
+                memcpy(to, f[i].p->row[~id], dim * sizeof(*to));
+            } else if (id < 0) {
+                mm_err_set(&g->ctx->err, MM_EDATA, "position %zu: the embeddings are not at hand, "
+                           "only their cached keys and values", at);
+                return NULL;
+            }
+        }
+    return x;
+}
+
+/* The rows of h whose logits are wanted, one of each stretch that asks. */
+static struct mm_var *last_rows(struct mm_gen *g, struct mm_var *h, const struct mm_feed *f,
+                                size_t n, size_t want)
+{
+    const size_t dim = (size_t)g->c->dim;
+    size_t row = 0;
+
+    if (want == (size_t)h->t.shape[0])
+        return h;
+    struct mm_var *x = mm_var_new(g->ctx, 2, (int64_t[]){ (int64_t)want, g->c->dim });
+    float *to = x ? mm_f32(x) : NULL;
+    for (size_t i = 0; i < n && x; i++) {
+        row += f[i].to - f[i].from;
+        if (!f[i].logits)
+            continue;
+        memcpy(to, mm_f32(h) + (row - 1) * dim, dim * sizeof(*to));
+        to += dim;
+    }
+    return x;
+}
+
+/* Logits to those who asked for them. */
+static int give_logits(struct mm_gen *g, struct mm_var *h, const struct mm_feed *f, size_t n,
+                       mm_row_fn *each, void *arg, struct mm_err *e)
+{
+    const bool all = each || g->ctx->trace;
+    size_t want = 0;
+    size_t row = 0;
+
     for (size_t i = 0; i < n; i++)
-        ids[i] = p->id[from + i] < 0 ? 0 : p->id[from + i];
-    const struct mm_var *v = mm_llama_embed(g->ctx, g->m, ids, n);
-    if (!v)
+        want += f[i].logits != NULL;
+    if (!want && !all)
+        return 0;
+    const struct mm_var *l =
+        mm_llama_logits(g->ctx, g->m, all ? h : last_rows(g, h, f, n, want));
+    if (!l)
         return context_error(g, e);
-    memcpy(x, mm_f32(v), n * dim * sizeof(*x));
-    for (size_t i = 0; i < n; i++) {
-        const int32_t id = p->id[from + i];
-        if (id >= 0)
-            continue;
-        if (!p->row[~id])
-            return mm_err_set(e, MM_EDATA, "position %zu: the embeddings are not at hand, only "
-                              "their cached keys and values", from + i);
-        memcpy(x + i * dim, p->row[~id], dim * sizeof(*x));
-    }
-    return 0;
-}
-
-/* Logits of rows [first, first + n) of h. */
-static struct mm_var *logits_of(struct mm_gen *g, const struct mm_var *h, size_t first, size_t n)
-{
-    const size_t dim = (size_t)g->c->dim;
-    struct mm_tensor t = { .dtype = MM_F32, .ndim = 2, .shape = { (int64_t)n, g->c->dim },
-                           .data = mm_f32(h) + first * dim };
-
-    return mm_llama_logits(g->ctx, g->m, mm_var_of(g->ctx, &t));
-}
-
-struct chunk {
-    struct mm_seq seq;
-    struct mm_feed *f;
-    size_t row, n;
-};
-
-/* One forward pass over the rows of k stretches. */
-static int feed_chunk(struct mm_gen *g, const struct chunk *c, const struct mm_seq *seqs, size_t k,
-                      size_t rows, bool all, mm_row_fn *each, void *arg, struct mm_err *e)
-{
-    const size_t dim = (size_t)g->c->dim;
-    struct mm_var *x = mm_var_new(g->ctx, 2, (int64_t[]){ (int64_t)rows, g->c->dim });
-    int rc = x ? 0 : context_error(g, e);
-
-    for (size_t i = 0; i < k && rc == 0; i++)
-        rc = input_rows(g, mm_f32(x) + c[i].row * dim, c[i].f->p, c[i].f->from, c[i].n, e);
-    if (rc < 0)
-        return rc;
-    const enum mm_arith arith = g->ctx->arith;
-    g->ctx->arith |= MM_ARITH_MANY; /* a prompt gives the same in one piece or several */
-    const struct mm_var *h = mm_llama_hidden(g->ctx, g->m, x, seqs, k);
-    g->ctx->arith = arith;
-    if (!h)
-        return context_error(g, e);
-    if (all) {
-        const struct mm_var *l = logits_of(g, h, 0, rows);
-        if (!l)
-            return context_error(g, e);
+    if (all)
         mm_trace_stage(g->ctx, l, "logits");
-        for (size_t r = 0; each && r < rows; r++)
-            each(arg, c[0].f->from + r, mm_f32(l) + r * g->vocab);
-    }
-    for (size_t i = 0; i < k; i++) {
-        c[i].f->from += c[i].n;
-        if (c[i].f->from < c[i].f->to || !c[i].f->logits)
-            continue;
-        const struct mm_var *l = logits_of(g, h, c[i].row + c[i].n - 1, 1);
-        if (!l)
-            return context_error(g, e);
-        memcpy(c[i].f->logits, mm_f32(l), g->vocab * sizeof(float));
+    for (size_t r = 0; each && r < (size_t)h->t.shape[0]; r++)
+        each(arg, f[0].from + r, mm_f32(l) + r * g->vocab);
+    for (size_t i = 0; i < n; i++) {
+        row += all ? f[i].to - f[i].from : f[i].logits != NULL;
+        if (f[i].logits)
+            memcpy(f[i].logits, mm_f32(l) + (row - 1) * g->vocab, g->vocab * sizeof(float));
     }
     return 0;
 }
 
-int mm_gen_feed(struct mm_gen *g, struct mm_feed *f, size_t n, mm_row_fn *each, void *arg,
+int mm_gen_pass(struct mm_gen *g, const struct mm_feed *f, size_t n, mm_row_fn *each, void *arg,
                 struct mm_err *e)
 {
-    const bool whole = g->ctx->trace != NULL;
-    const size_t most = whole ? SIZE_MAX : each ? LOGIT_CHUNK : CHUNK;
-    struct chunk *c = calloc(n, sizeof(*c));
-    struct mm_seq *seqs = calloc(n, sizeof(*seqs));
-    int rc = c && seqs ? 0 : no_memory(e);
+    const struct mm_arena_mark mark = mm_arena_mark(g->ctx->arena);
+    struct mm_seq *seqs = mm_ctx_alloc(g->ctx, n, sizeof(*seqs));
+    const enum mm_arith arith = g->ctx->arith;
+    size_t rows = 0;
+    size_t steps = 0;
 
-    while (rc == 0) {
-        const struct mm_arena_mark mark = mm_arena_mark(g->ctx->arena);
-        size_t rows = 0;
-        size_t k = 0;
-        for (size_t i = 0; i < n && rows < most; i++) {
-            const size_t left = f[i].to - f[i].from;
-            const size_t take = left < most - rows ? left : most - rows;
-            if (take == 0)
-                continue;
-            c[k] = (struct chunk){ .f = &f[i], .row = rows, .n = take };
-            seqs[k++] = (struct mm_seq){ .kv = f[i].kv, .n = take, .rope_len = f[i].to };
-            rows += take;
-        }
-        if (rows == 0)
-            break;
-        rc = feed_chunk(g, c, seqs, k, rows, whole || each, each, arg, e);
-        mm_arena_release(g->ctx->arena, mark);
+    for (size_t i = 0; i < n && seqs; i++) {
+        seqs[i] = (struct mm_seq){ .kv = f[i].kv, .n = f[i].to - f[i].from,
+                                   .rope_len = f[i].whole };
+        rows += seqs[i].n;
+        steps += f[i].step;
     }
-    free(c);
-    free(seqs);
+    struct mm_var *x = seqs ? input(g, f, n, rows) : NULL;
+    if (steps < n) /* a prompt gives the same in one piece or several */
+        g->ctx->arith |= MM_ARITH_MANY;
+    struct mm_var *h = mm_llama_hidden(g->ctx, g->m, x, seqs, n);
+    g->ctx->arith = arith;
+    const int rc = h ? give_logits(g, h, f, n, each, arg, e) : context_error(g, e);
+    mm_arena_release(g->ctx->arena, mark);
+    g->stats.decoded += steps;
+    return rc;
+}
+
+/* One stretch in passes of so many rows; with a trace in one. */
+static int feed(struct mm_gen *g, struct mm_feed f, size_t most, mm_row_fn *each, void *arg,
+                struct mm_err *e)
+{
+    const size_t end = f.to;
+    float *logits = f.logits;
+    int rc = 0;
+
+    if (g->ctx->trace)
+        most = SIZE_MAX;
+    f.whole = end;
+    for (; f.from < end && rc == 0; f.from = f.to) {
+        f.to = end - f.from < most ? end : f.from + most;
+        f.logits = f.to == end ? logits : NULL;
+        rc = mm_gen_pass(g, &f, 1, each, arg, e);
+    }
     return rc;
 }
 
@@ -273,20 +285,20 @@ int mm_gen_step(struct mm_gen *g, struct mm_kv *const *kv, const int32_t *ids,
                 float *const *logits, size_t n, struct mm_err *e)
 {
     const struct mm_arena_mark mark = mm_arena_mark(g->ctx->arena);
-    struct mm_seq *seqs = mm_arena_zalloc(g->ctx->arena, n * sizeof(*seqs));
+    struct mm_feed *f = mm_arena_zalloc(g->ctx->arena, n * sizeof(*f));
+    struct mm_prompt *p = mm_arena_zalloc(g->ctx->arena, n * sizeof(*p));
+    int32_t *id = mm_arena_alloc(g->ctx->arena, n * sizeof(*id));
+    int rc = f && p && id ? 0 : no_memory(e);
 
-    if (!seqs)
-        return no_memory(e);
-    for (size_t i = 0; i < n; i++)
-        seqs[i] = (struct mm_seq){ .kv = kv[i], .n = 1 };
-    struct mm_var *x = mm_llama_embed(g->ctx, g->m, ids, n);
-    const struct mm_var *h = mm_llama_hidden(g->ctx, g->m, x, seqs, n);
-    const struct mm_var *l = mm_llama_logits(g->ctx, g->m, h);
-    const int rc = l ? 0 : context_error(g, e);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        memcpy(logits[i], mm_f32(l) + i * g->vocab, g->vocab * sizeof(float));
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        id[i] = ids[i];
+        p[i] = (struct mm_prompt){ .id = &id[i], .n = 1 };
+        f[i] = (struct mm_feed){ .kv = kv[i], .p = &p[i], .to = 1, .step = true,
+                                 .logits = logits[i] };
+    }
+    if (rc == 0)
+        rc = mm_gen_pass(g, f, n, NULL, NULL, e);
     mm_arena_release(g->ctx->arena, mark);
-    g->stats.decoded += n;
     return rc;
 }
 
@@ -311,7 +323,8 @@ bool mm_gen_may_share(const struct mm_gen *g, size_t a, size_t b)
     return g->c->rope.kind != MM_ROPE_DYNAMIC || longer <= (size_t)g->c->rope.original;
 }
 
-size_t mm_gen_reusable(const struct mm_gen *g, const struct mm_prompt *p)
+/* How many positions of p the past already holds: all of them only with the logits after. */
+static size_t reusable(const struct mm_gen *g, const struct mm_prompt *p)
 {
     const struct mm_past *past = &g->past;
 
@@ -335,15 +348,16 @@ int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e
         rc = mm_llama_kv(&past->kv, g->m, g->o.kv, e);
     if (rc < 0)
         return rc;
-    const size_t have = mm_gen_reusable(g, p);
+    const size_t have = reusable(g, p);
     mm_kv_truncate(past->kv, have);
     g->stats.reused += past->fresh && have == p->n ? 0 : have;
     past->fresh = false;
     if (have < p->n) {
-        struct mm_feed f = { past->kv, p, have, p->n, past->logits };
+        const struct mm_feed f = { .kv = past->kv, .p = p, .from = have, .to = p->n,
+                                   .logits = past->logits };
         past->seq.n = have; /* a failure leaves a valid, shorter past */
         past->have_logits = false;
-        rc = mm_gen_feed(g, &f, 1, NULL, NULL, e);
+        rc = feed(g, f, MM_GEN_CHUNK, NULL, NULL, e);
         if (rc < 0)
             mm_kv_truncate(past->kv, have);
     }
@@ -404,9 +418,9 @@ int mm_gen_continue(struct mm_gen *g, const int32_t *ids, size_t n, float *logpr
             rc = no_memory(e);
     if (rc == 0 && n > 1) {
         void (*const trace)(void *, const char *, const struct mm_tensor *) = g->ctx->trace;
-        struct mm_feed f = { past->kv, &p, have, have + n - 1, NULL };
+        const struct mm_feed f = { .kv = past->kv, .p = &p, .from = have, .to = have + n - 1 };
         g->ctx->trace = NULL;
-        rc = mm_gen_feed(g, &f, 1, next_logprob, &v, e);
+        rc = feed(g, f, LOGIT_CHUNK, next_logprob, &v, e);
         g->ctx->trace = trace;
         mm_kv_truncate(past->kv, have);
     }

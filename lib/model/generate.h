@@ -55,11 +55,12 @@ struct mm_answer {
     size_t computed;     /* of them, not found in the past or another item's prefix */
     enum mm_stop stop;
     double score;        /* beams */
-    double ms;           /* from the start of its batch to its last token */
+    double ms;           /* from when it was taken up to its last token */
 };
 void mm_answer_free(struct mm_answer *a); /* takes a zeroed one */
 
-/* What was done since the engine was made. */
+/* What was done since the engine was made.  Time of a pass that holds both is shared
+ * out by rows. */
 struct mm_gen_stats {
     size_t computed, reused;  /* prompt positions */
     size_t decoded;           /* tokens fed one by one */
@@ -92,14 +93,48 @@ MM_MUST_CHECK int mm_gen_check(const struct mm_gen *g, const struct mm_prompt *p
  * positions are traced too.  MM_EDATA: empty, or longer than the context. */
 MM_MUST_CHECK int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e);
 
-/* mm_gen_run: one answer per prompt, all n together.  emit gets text as it
- * becomes certain (which: index of the prompt) and may be NULL; what it returns, if negative,
- * ends the run.  Item i draws from the seed and first + i.  On failure answers
- * hold what was generated. */
-typedef int mm_emit_fn(void *arg, size_t which, const char *s, size_t n);
-MM_MUST_CHECK int mm_gen_run(struct mm_gen *g, const struct mm_prompt *const *p, size_t n,
-                             uint64_t first, struct mm_answer *answers, mm_emit_fn *emit,
-                             void *arg, struct mm_err *e);
+/* --- answers --------------------------------------------------------------------- */
+
+/* Text as it becomes certain; what it returns, if negative, ends the run. */
+typedef int mm_emit_fn(void *arg, const char *s, size_t n);
+
+/* A prompt to be answered.  All pointers are borrowed until done is set. */
+struct mm_request {
+    const struct mm_prompt *prompt;
+    uint64_t number;          /* it draws from the seed and this */
+    mm_emit_fn *emit;         /* NULL: the text comes with the answer alone */
+    void *arg;
+    struct mm_answer *answer; /* zeroed; on a fault it holds what was generated */
+    struct mm_err fault;      /* why this one alone failed; code MM_OK: it did not */
+    bool done;
+};
+
+/* A batch: places for sequences that are answered together, each request at the next
+ * free one.  A step is one pass over the weights, for the next token of every running
+ * sequence and for some hundred rows of new prompts beside them.  What a prompt shares
+ * from its start with any sequence that a place holds or held is taken from there; of
+ * new prompts that share a prefix the first computes it.  Answers depend neither on the
+ * number of places nor on the neighbours.
+ *
+ * mm_batch_new: the first place begins with the engine's past, and gives it back at
+ * mm_batch_free; the engine must not be used otherwise in between.  With ctx->trace:
+ * one place.  MM_ENOMEM. */
+struct mm_batch;
+MM_MUST_CHECK int mm_batch_new(struct mm_batch **b, struct mm_gen *g, size_t places,
+                               struct mm_err *e);
+void mm_batch_free(struct mm_batch *b); /* takes NULL; running requests are dropped */
+size_t mm_batch_room(const struct mm_batch *b); /* free places */
+
+/* mm_batch_add: there must be room.  A prompt that cannot be answered is done at
+ * once, with its fault.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_batch_add(struct mm_batch *b, struct mm_request *r, struct mm_err *e);
+
+/* mm_batch_step: one token further.  An error is of the batch as a whole (or of emit,
+ * which then says what it was). */
+MM_MUST_CHECK int mm_batch_step(struct mm_batch *b, struct mm_err *e);
+
+/* mm_gen_run: n requests, all together, to their end.  The first fault is returned. */
+MM_MUST_CHECK int mm_gen_run(struct mm_gen *g, struct mm_request *r, size_t n, struct mm_err *e);
 
 /* mm_gen_beam: beam search; spec->max_new and its end tokens hold.  answers has
  * spec->beams places, best first; *n of them are filled. */

@@ -10,6 +10,7 @@
 struct mm_shared_item {
     struct mm_item item;
     size_t users;
+    size_t asking; /* of them, those that still need its parts */
 };
 
 struct mm_jobs {
@@ -124,10 +125,25 @@ static void release(struct mm_shared_item *s)
     }
 }
 
-void mm_job_free(struct mm_job *j)
+/* One less that needs the item's parts. */
+static void asked(struct mm_shared_item *s)
+{
+    if (s && --s->asking == 0)
+        mm_parts_free(&s->item.parts);
+}
+
+void mm_job_asked(struct mm_job *j)
 {
     mm_parts_free(&j->parts);
     mm_prompt_free(&j->prompt);
+    if (!j->asked)
+        asked(j->shared);
+    j->asked = true;
+}
+
+void mm_job_free(struct mm_job *j)
+{
+    mm_job_asked(j);
     release(j->shared);
     *j = (struct mm_job){ 0 };
 }
@@ -159,6 +175,7 @@ void mm_jobs_free(struct mm_jobs *js)
 {
     if (!js)
         return;
+    asked(js->at);
     release(js->at);
     mm_buf_free(&js->spelling);
     free(js->used);
@@ -187,9 +204,10 @@ static int next_item(struct mm_jobs *js, struct mm_err *e)
 
     if (!s)
         return no_memory(e);
+    asked(js->at);
     release(js->at);
     js->at = s;
-    s->users = 1;
+    s->users = s->asking = 1;
     s->item.number = -1;
     if (js->o.in) {
         js->line = 0;
@@ -277,6 +295,7 @@ int mm_jobs_next(struct mm_jobs *js, struct mm_job *j, struct mm_err *e)
     j->shared = js->at;
     j->item = &js->at->item;
     js->at->users++;
+    js->at->asking++;
     if (j->item->fault.code) {
         j->fault = j->item->fault;
         return 1;

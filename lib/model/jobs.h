@@ -30,9 +30,14 @@ struct mm_job {
     struct mm_shared_item *shared;
     struct mm_parts parts;
     struct mm_prompt prompt;
+    bool asked;                   /* mm_job_asked was called */
     struct mm_err fault;          /* why it cannot be answered */
 };
 void mm_job_free(struct mm_job *j); /* takes a zeroed one */
+
+/* mm_job_asked: the prompt will not be needed any more: its parts go, the item's
+ * embeddings too once no job needs them. */
+void mm_job_asked(struct mm_job *j);
 
 struct mm_jobs;
 

@@ -16,14 +16,6 @@ static int print_out(struct mm_runner *a)
     return rc;
 }
 
-static int emit(void *arg, size_t which, const char *s, size_t n)
-{
-    const struct mm_runner *a = arg;
-
-    (void)which;
-    return a->print(a->arg, s, n);
-}
-
 static int run_scores(struct mm_runner *a, struct mm_job *j)
 {
     struct mm_err *e = &j->fault;
@@ -64,19 +56,27 @@ static int run_beams(struct mm_runner *a, struct mm_job *j)
     return rc < 0 ? rc : print_out(a);
 }
 
-/* One job by itself: text appears as it is generated. */
+/* Is text printed as it is generated, when it is one answer's? */
+static bool shows(const struct mm_runner *a)
+{
+    return !a->sink->json && !a->sink->records && a->llm->tok;
+}
+
+/* --- one job after the other -------------------------------------------------------- */
+
 static int run_one(struct mm_runner *a, struct mm_job *j)
 {
-    const struct mm_prompt *p = &j->prompt;
-    const bool live = !a->sink->json && !a->sink->records && a->llm->tok;
     struct mm_answer ans = { 0 };
-    int rc = 0;
+    const bool live = shows(a);
+    struct mm_request q = { .prompt = &j->prompt, .number = j->number, .answer = &ans,
+                            .emit = live ? a->print : NULL, .arg = a->arg };
+    int rc = mm_gen_check(a->gen, &j->prompt, &j->fault);
 
     *a->item = mm_sink_number(j);
-    if (a->save_state) {
+    if (rc == 0 && a->save_state) {
         if (j->number > 0)
             return mm_err_set(&j->fault, MM_EDATA, "--save-state: more than one item");
-        rc = mm_gen_prefill(a->gen, p, &j->fault);
+        rc = mm_gen_prefill(a->gen, &j->prompt, &j->fault);
         if (rc == 0)
             rc = mm_state_save(a->save_state, a->gen, &j->parts, a->llm->fingerprint, &j->fault);
     }
@@ -85,81 +85,144 @@ static int run_one(struct mm_runner *a, struct mm_job *j)
     if (rc == 0 && a->beam.beams)
         return run_beams(a, j);
     if (rc == 0)
-        rc = mm_gen_run(a->gen, &p, 1, j->number, &ans, live ? emit : NULL, a, &j->fault);
+        rc = mm_gen_run(a->gen, &q, 1, &j->fault);
     if (rc == 0)
         rc = mm_sink_answer(a->sink, j, &ans, live, &j->fault);
     mm_answer_free(&ans);
     return rc < 0 ? rc : print_out(a);
 }
 
-/* Several jobs together; their answers in order. */
-static int run_together(struct mm_runner *a, struct mm_job *const *j, size_t n)
+static int run_alone(struct mm_runner *a, struct mm_jobs *js, struct mm_err *read)
 {
-    const struct mm_prompt **p = calloc(n, sizeof(*p));
-    struct mm_answer *ans = calloc(n, sizeof(*ans));
-    int rc = p && ans ? 0 : MM_ENOMEM;
+    struct mm_job j = { 0 };
+    int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++)
-        p[i] = &j[i]->prompt;
-    if (rc == 0)
-        rc = mm_gen_run(a->gen, p, n, j[0]->number, ans, NULL, NULL, &j[0]->fault);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = mm_sink_answer(a->sink, j[i], &ans[i], false, &j[0]->fault);
-    for (size_t i = 0; i < n && ans; i++)
-        mm_answer_free(&ans[i]);
-    free(p);
-    free(ans);
-    return rc < 0 ? rc : print_out(a);
+    while (rc == 0 && (rc = mm_jobs_next(js, &j, read)) > 0) {
+        rc = 0;
+        if (j.fault.code || run_one(a, &j) < 0)
+            rc = a->err->code ? a->err->code : a->fault(a->arg, &j);
+        mm_job_free(&j);
+    }
+    mm_job_free(&j);
+    return read->code ? 0 : rc;
 }
 
-/* The jobs gathered: those that are sound, one by one or in one go; faults in
- * their place.  A batch that fails as a whole is done one by one. */
-static int run_jobs(struct mm_runner *a, struct mm_job *jobs, size_t n)
-{
-    struct mm_job **good = calloc(n + 1, sizeof(*good));
-    size_t k = 0;
-    int rc = good ? 0 : mm_err_set(a->err, MM_ENOMEM, "out of memory");
+/* --- several together ------------------------------------------------------------------ */
 
-    for (size_t i = 0; i < n && good; i++)
-        if (!jobs[i].fault.code && mm_gen_check(a->gen, &jobs[i].prompt, &jobs[i].fault) == 0)
-            good[k++] = &jobs[i];
-    const bool together = k == n && n > 1 && run_together(a, good, n) == 0;
-    if (a->err->code)
-        rc = a->err->code;
-    for (size_t i = 0; i < n && rc == 0 && !together; i++) {
-        if (k == n && i == 0 && n > 1)
-            mm_err_clear(&jobs[0].fault);
-        if (jobs[i].fault.code || run_one(a, &jobs[i]) < 0)
-            rc = a->err->code ? a->err->code : a->fault(a->arg, &jobs[i]);
+enum { AHEAD = 16 }; /* jobs done or being done, for each place, while an earlier one runs */
+
+/* A job taken up: being answered, or waiting for those before it to be printed. */
+struct flight {
+    struct mm_job job;
+    struct mm_request q;
+    struct mm_answer answer;
+};
+
+struct queue {
+    struct flight *v;        /* [cap] a ring */
+    size_t cap, first, n;
+    struct mm_batch *batch;
+    bool live;               /* text is printed as it is generated */
+};
+
+static struct flight *flight_at(const struct queue *q, size_t i)
+{
+    return &q->v[(q->first + i) % q->cap];
+}
+
+static void drop(struct queue *q)
+{
+    struct flight *f = flight_at(q, 0);
+
+    mm_answer_free(&f->answer);
+    mm_job_free(&f->job);
+    q->first = (q->first + 1) % q->cap;
+    q->n--;
+}
+
+/* The next job, if there is one, to a place: as mm_jobs_next. */
+static int take_up(struct mm_runner *a, struct queue *q, struct mm_jobs *js, struct mm_err *read)
+{
+    struct flight *f = flight_at(q, q->n);
+
+    *f = (struct flight){ .answer = { 0 } };
+    const int more = mm_jobs_next(js, &f->job, read);
+    if (more <= 0) {
+        mm_job_free(&f->job);
+        return more;
     }
-    for (size_t i = 0; i < n; i++)
-        mm_job_free(&jobs[i]);
-    free(good);
+    q->n++;
+    f->q = (struct mm_request){ .prompt = &f->job.prompt, .number = f->job.number,
+                                .answer = &f->answer, .emit = q->live ? a->print : NULL,
+                                .arg = a->arg };
+    f->q.done = f->job.fault.code != 0;
+    if (!f->q.done && mm_batch_add(q->batch, &f->q, a->err) < 0)
+        return a->err->code;
+    return 1;
+}
+
+/* What is done is printed, in order. */
+static int put_done(struct mm_runner *a, struct queue *q)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < q->n; i++)
+        if (flight_at(q, i)->q.done && !flight_at(q, i)->job.fault.code)
+            mm_job_asked(&flight_at(q, i)->job);
+    while (rc == 0 && q->n && flight_at(q, 0)->q.done) {
+        struct flight *f = flight_at(q, 0);
+        if (f->q.fault.code)
+            f->job.fault = f->q.fault;
+        if (!f->job.fault.code)
+            rc = mm_sink_answer(a->sink, &f->job, &f->answer, q->live, &f->job.fault);
+        if (rc == 0 && !f->job.fault.code)
+            rc = print_out(a);
+        if (f->job.fault.code)
+            rc = a->fault(a->arg, &f->job);
+        drop(q);
+    }
+    return rc;
+}
+
+static int run_batch(struct mm_runner *a, struct mm_jobs *js, struct mm_err *read)
+{
+    struct queue q = { .cap = (a->sink->logits ? 1 : AHEAD) * a->batch,
+                       .live = a->batch == 1 && shows(a) };
+    int more = 1;
+    int rc = mm_batch_new(&q.batch, a->gen, a->batch, a->err);
+
+    q.v = calloc(q.cap, sizeof(*q.v));
+    if (rc == 0 && !q.v)
+        rc = mm_err_set(a->err, MM_ENOMEM, "out of memory");
+    while (rc == 0 && (more > 0 || q.n)) {
+        while (more > 0 && rc == 0 && q.n < q.cap && mm_batch_room(q.batch)) {
+            more = take_up(a, &q, js, read);
+            rc = a->err->code;
+        }
+        if (rc == 0 && mm_batch_room(q.batch) < a->batch)
+            rc = mm_batch_step(q.batch, a->err);
+        if (rc == 0)
+            rc = put_done(a, &q);
+    }
+    while (q.n)
+        drop(&q);
+    mm_batch_free(q.batch);
+    free(q.v);
     return rc;
 }
 
 int mm_runner_run(struct mm_runner *a, const struct mm_jobs_spec *spec)
 {
     const bool alone = a->sink->trace || a->nscore || a->beam.beams || a->save_state;
-    const size_t most = alone ? 1 : a->batch;
-    struct mm_job *jobs = calloc(most, sizeof(*jobs));
     struct mm_jobs *js = NULL;
-    struct mm_err *e = a->err;
     struct mm_err read = { 0 };
-    int rc = jobs ? mm_jobs_new(&js, spec, e) : mm_err_set(e, MM_ENOMEM, "out of memory");
-    int more = 1;
+    int rc = mm_jobs_new(&js, spec, a->err);
 
-    while (rc == 0 && more > 0) {
-        size_t n = 0;
-        while (n < most && (more = mm_jobs_next(js, &jobs[n], &read)) > 0)
-            n++;
-        if (n)
-            rc = run_jobs(a, jobs, n); /* complete items are answered, then the input's end */
-    }
-    if (rc == 0 && more < 0)
-        rc = mm_err_set(e, more, "%s", read.msg);
+    if (rc == 0)
+        rc = alone ? run_alone(a, js, &read) : run_batch(a, js, &read);
+    if (rc == 0 && read.code) /* complete items were answered, then the input's end */
+        rc = mm_err_set(a->err, read.code, "%s", read.msg);
     mm_jobs_free(js);
-    free(jobs);
     return rc;
 }
 

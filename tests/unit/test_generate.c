@@ -209,8 +209,30 @@ static void answer(struct mm_gen *g, const struct mm_prompt *p, struct mm_answer
 {
     struct mm_err e = { 0 };
 
-    if (mm_gen_run(g, &p, 1, 0, a, NULL, NULL, &e) < 0)
+    struct mm_request r = { .prompt = p, .answer = a };
+    if (mm_gen_run(g, &r, 1, &e) < 0)
         fail_msg("%s", e.msg);
+}
+
+/* The same request by itself, in a new engine, has the same answer. */
+static void as_alone(struct world *w, const struct mm_gen_spec *o, const struct mm_request *r)
+{
+    struct mm_err e = { 0 };
+    struct mm_gen *g = gen(w, o);
+    struct mm_answer alone = { 0 };
+    struct mm_request q = { .prompt = r->prompt, .number = r->number, .answer = &alone };
+
+    assert_true(r->done);
+    assert_int_equal(r->fault.code, 0);
+    if (mm_gen_run(g, &q, 1, &e) < 0)
+        fail_msg("%s", e.msg);
+    assert_int_equal(alone.n, r->answer->n);
+    assert_int_equal(alone.stop, r->answer->stop);
+    assert_memory_equal(alone.ids, r->answer->ids, alone.n * sizeof(*alone.ids));
+    for (size_t k = 0; k < alone.n; k++)
+        assert_true(fabsf(alone.logprobs[k] - r->answer->logprobs[k]) < 1e-4);
+    mm_answer_free(&alone);
+    mm_gen_free(g);
 }
 
 /* Items together give what each gives alone; what they share is computed once. */
@@ -227,35 +249,84 @@ static void batch(void **state)
         world_open(&w, cases[c]);
         struct mm_gen *g = gen(&w, &o);
         struct mm_prompt p[3] = { { 0 } };
-        const struct mm_prompt *ptr[3] = { &p[0], &p[1], &p[2] };
         struct mm_answer together[3] = { { 0 } };
+        struct mm_request r[3];
         p[0] = prompt_of(&w, "input_ids", NULL, 0);
         for (size_t i = 1; i < 3; i++) { /* the same but for its end */
             assert_int_equal(mm_prompt_copy(&p[i], &p[0]), 0);
             p[i].n -= 3 * i;
             assert_int_equal(mm_prompt_add(&p[i], 7 + (int32_t)i), 0);
         }
-        if (mm_gen_run(g, ptr, 3, 0, together, NULL, NULL, &e) < 0)
+        for (size_t i = 0; i < 3; i++)
+            r[i] = (struct mm_request){ .prompt = &p[i], .number = i, .answer = &together[i] };
+        if (mm_gen_run(g, r, 3, &e) < 0)
             fail_msg("%s", e.msg);
         if (c != 2)
-            assert_int_equal(mm_gen_stats(g)->computed, p[0].n + 4 + 1);
+            assert_int_equal(mm_gen_stats(g)->computed, p[0].n + 1 + 1);
         for (size_t i = 0; i < 3; i++) {
-            struct mm_gen *h = gen(&w, &o);
-            struct mm_answer alone = { 0 };
-            answer(h, &p[i], &alone);
-            assert_int_equal(alone.n, together[i].n);
-            assert_memory_equal(alone.ids, together[i].ids, alone.n * sizeof(*alone.ids));
-            for (size_t k = 0; k < alone.n; k++)
-                assert_true(fabsf(alone.logprobs[k] - together[i].logprobs[k]) < 1e-4);
-            mm_answer_free(&alone);
+            as_alone(&w, &o, &r[i]);
             mm_answer_free(&together[i]);
-            mm_gen_free(h);
-        }
-        for (size_t i = 0; i < 3; i++)
             mm_prompt_free(&p[i]);
+        }
         mm_gen_free(g);
         world_close(&w);
     }
+}
+
+/* Seven requests through two places, of two groups that share a prefix each, of
+ * different lengths and drawn at random; one is empty, one too long. */
+static void places(void **state)
+{
+    enum { N = 7, EMPTY = 2, LONG = 4 };
+    struct world w;
+    struct mm_err e = { 0 };
+    struct mm_gen_spec o = spec(9);
+    struct mm_prompt p[N] = { { 0 } };
+    struct mm_answer a[N] = { { 0 } };
+    struct mm_request r[N] = { { 0 } };
+    struct mm_batch *b;
+    size_t next = 0;
+    size_t own = 0;
+
+    (void)state;
+    world_open(&w, "llama/gqa");
+    struct mm_prompt base = prompt_of(&w, "input_ids", NULL, 0);
+    o.context = base.n + 6; /* ends the answers of the longer ones */
+    o.sample.temperature = 1;
+    o.seed = 5;
+    for (size_t i = 0; i < N; i++) {
+        if (i != EMPTY)
+            assert_int_equal(mm_prompt_copy(&p[i], &base), 0);
+        if (i > EMPTY)
+            p[i].id[1] = 3; /* the second group */
+        for (size_t k = 0; i != EMPTY && k < (i == LONG ? 7 : i / 2 + 1); k++)
+            assert_int_equal(mm_prompt_add(&p[i], (int32_t)(11 + i)), 0);
+        r[i] = (struct mm_request){ .prompt = &p[i], .number = i, .answer = &a[i] };
+        own += i == EMPTY || i == LONG ? 0 : i / 2 + 1;
+    }
+    struct mm_gen *g = gen(&w, &o);
+    assert_int_equal(mm_batch_new(&b, g, 2, &e), 0);
+    while (next < N || mm_batch_room(b) < 2) {
+        while (next < N && mm_batch_room(b))
+            assert_int_equal(mm_batch_add(b, &r[next++], &e), 0);
+        assert_int_equal(mm_batch_step(b, &e), 0);
+    }
+    mm_batch_free(b);
+    assert_int_equal(mm_gen_stats(g)->computed, base.n + (base.n - 1) + own);
+    mm_gen_free(g);
+    for (size_t i = 0; i < N; i++) {
+        if (i == EMPTY || i == LONG) {
+            assert_true(r[i].done);
+            assert_int_equal(r[i].fault.code, MM_EDATA);
+            assert_non_null(strstr(r[i].fault.msg, i == LONG ? "context" : "empty"));
+        } else {
+            as_alone(&w, &o, &r[i]);
+        }
+        mm_answer_free(&a[i]);
+        mm_prompt_free(&p[i]);
+    }
+    mm_prompt_free(&base);
+    world_close(&w);
 }
 
 /* A longer prompt after a shorter one: only the new part is computed; the answer
@@ -316,8 +387,8 @@ static void limits(void **state)
 
     o.context = p.n - 1;
     g = gen(&w, &o);
-    const struct mm_prompt *ptr = &p;
-    assert_int_equal(mm_gen_run(g, &ptr, 1, 0, &a, NULL, NULL, &e), MM_EDATA);
+    struct mm_request r = { .prompt = &p, .answer = &a };
+    assert_int_equal(mm_gen_run(g, &r, 1, &e), MM_EDATA);
     assert_non_null(strstr(e.msg, "context"));
     mm_gen_free(g);
     mm_prompt_free(&p);
@@ -364,6 +435,7 @@ int main(void)
         cmocka_unit_test(beams),
         cmocka_unit_test(scores),
         cmocka_unit_test(batch),
+        cmocka_unit_test(places),
         cmocka_unit_test(past),
         cmocka_unit_test(limits),
         cmocka_unit_test(stops),

@@ -292,9 +292,8 @@ static int op_llm(void *arg, struct mm_err *e, uint64_t *sum)
     return 0;
 }
 
-static int emit(void *arg, size_t which, const char *s, size_t n)
+static int emit(void *arg, const char *s, size_t n)
 {
-    nomem_mix(arg, &which, sizeof(which));
     nomem_mix(arg, s, n);
     return 0;
 }
@@ -302,14 +301,16 @@ static int emit(void *arg, size_t which, const char *s, size_t n)
 static int answer(struct mm_gen *g, const struct mm_prompt *p, const struct world *w,
                   struct mm_err *e, uint64_t *sum)
 {
-    const struct mm_prompt *both[] = { p, p };
     const struct mm_beam_spec beam = { .beams = w->beams, .max_new = 3, .length_penalty = 1,
                                        .eos = w->llm.eos, .neos = w->llm.neos };
     struct mm_answer a[4] = { { 0 } };
     size_t n = 2;
     uint64_t emitted = 0;
-    const int rc = w->beams ? mm_gen_beam(g, p, &beam, a, &n, e)
-                            : mm_gen_run(g, both, 2, 0, a, emit, &emitted, e);
+    struct mm_request both[] = {
+        { .prompt = p, .answer = &a[0], .emit = emit, .arg = &emitted },
+        { .prompt = p, .number = 1, .answer = &a[1], .emit = emit, .arg = &emitted }
+    };
+    const int rc = w->beams ? mm_gen_beam(g, p, &beam, a, &n, e) : mm_gen_run(g, both, 2, e);
 
     for (size_t i = 0; i < COUNT(a); i++) {
         nomem_mix(sum, a[i].ids, a[i].n * sizeof(*a[i].ids));
