@@ -17,6 +17,7 @@
 
 #include "kernel/attention.h"
 #include "tensor/op.h"
+#include "tensor/recompute.h"
 
 struct layer {
     struct mm_var *attn_norm;               /* [dim] */
@@ -338,7 +339,7 @@ static bool cached_attention(struct mm_ctx *c, const struct mm_llama *m, size_t 
     for (size_t s = 0; it && s < nseq; s++) {
         const size_t n = seqs[s].n;
 
-        assert(seqs[s].kv); /* several sequences without caches: call once each */
+        assert(seqs[s].kv); /* all with a cache, or none */
         it[s] = (struct mm_attn_item){
             .a = { .nq = n, .nk = mm_kv_len(seqs[s].kv) + n, .heads = h, .kv_heads = kh, .dim = d,
                    .scale = 1.0f / sqrtf((float)d), .causal = true, .window = (size_t)m->c.window,
@@ -373,8 +374,13 @@ static struct mm_var *self_attention(struct mm_ctx *c, const struct mm_llama *m,
 
     if (!q || !k || !v)
         return NULL;
-    if (nseq == 1 && !seqs[0].kv)
-        return mm_reshape(c, mm_attend(c, q, k, v, NULL, &spec), 2, flat);
+    if (!seqs[0].kv) { /* training */
+        size_t *len = mm_ctx_alloc(c, nseq, sizeof(*len));
+
+        for (size_t s = 0; len && s < nseq; s++)
+            len[s] = seqs[s].n;
+        return len ? mm_reshape(c, mm_attend_seqs(c, q, k, v, len, nseq, &spec), 2, flat) : NULL;
+    }
     struct mm_var *o = mm_var_new(c, 2, flat);
     if (!o || !cached_attention(c, m, layer, mm_f32(o), mm_f32(q), mm_f32(k), mm_f32(v), seqs, nseq))
         return NULL;
@@ -428,6 +434,22 @@ static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size
     return mm_add(c, x, f);
 }
 
+/* A layer and all it reads, for mm_recompute. */
+struct layer_args {
+    const struct mm_llama *m;
+    const struct mm_seq *seqs;
+    size_t nseq, i;
+    struct tables t;
+};
+
+static struct mm_var *layer_forward(struct mm_ctx *c, const void *arg, struct mm_var *x)
+{
+    const struct layer_args *a = arg;
+
+    x = x ? attention_block(c, a->m, a->i, x, &a->t, a->seqs, a->nseq) : NULL;
+    return x ? mlp_block(c, a->m, a->i, x) : NULL;
+}
+
 struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
                                const struct mm_seq *seqs, size_t nseq)
 {
@@ -438,9 +460,9 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
     mm_trace_stage(c, x, "embeddings");
     const struct mm_scope scope = mm_scope_open(c); /* a layer's result replaces the one before */
     for (size_t i = 0; x && i < (size_t)m->c.layers; i++) {
-        x = attention_block(c, m, i, x, &t, seqs, nseq);
-        if (x)
-            x = mlp_block(c, m, i, x);
+        const struct layer_args a = { m, seqs, nseq, i, t };
+
+        x = mm_recompute(c, layer_forward, &a, sizeof(a), x);
         x = mm_scope_close(c, scope, x);
         mm_trace_stage(c, x, "layers.%zu", i);
     }
@@ -455,4 +477,10 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h)
 {
     return mm_linear(c, h, m->head, NULL);
+}
+
+struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h,
+                             const int32_t *target, float scale)
+{
+    return mm_head_loss(c, h, m->head, target, scale);
 }

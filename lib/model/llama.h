@@ -51,7 +51,7 @@ MM_MUST_CHECK int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum 
 
 /* One sequence's share of a batch: its next n rows of input. */
 struct mm_seq {
-    struct mm_kv *kv; /* extended by n positions; NULL: none kept (training) */
+    struct mm_kv *kv; /* extended by n positions; NULL: none kept (training), then for all */
     size_t n;
     size_t rope_len;  /* length that a dynamic RoPE counts with; 0: cached + n.  A
                          prompt computed in chunks gives its whole length. */
@@ -71,5 +71,10 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 
 /* mm_llama_logits: h [n, dim] -> [n, vocab]. */
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h);
+
+/* mm_llama_loss: scale * sum of the cross-entropies of target[n], negative: no target
+ * (mm_head_loss of tensor/op.h). */
+struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h,
+                             const int32_t *target, float scale);
 
 #endif

@@ -240,6 +240,12 @@ static int train(struct param *q, struct mm_err *e)
     return 0;
 }
 
+int mm_params_train_one(struct mm_params *p, size_t i, struct mm_err *e)
+{
+    assert(i < p->n);
+    return train(p->at[i], e);
+}
+
 int mm_params_train(struct mm_params *p, const char *glob, struct mm_err *e)
 {
     int n = 0;

@@ -37,4 +37,7 @@ struct mm_var *mm_params_at(struct mm_params *p, size_t i, const char **name);
  * plain f32 with needs_grad; returns how many, or MM_ENOMEM. */
 MM_MUST_CHECK int mm_params_train(struct mm_params *p, const char *glob, struct mm_err *e);
 
+/* mm_params_train_one: the same for the i-th alone.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_params_train_one(struct mm_params *p, size_t i, struct mm_err *e);
+
 #endif

@@ -26,6 +26,13 @@ struct mm_var {
     struct mm_wmat *w; /* weight matrix [out, in], or NULL */
     float *grad;       /* f32, t's shape; NULL until a gradient arrives */
     bool needs_grad;   /* a parameter being trained, or computed from one */
+    struct mm_lora *lora; /* added to products with this weight, or NULL */
+};
+
+/* A low-rank addition to a weight W [out, in] (Hu 2021): x W^T + scale (x A^T) B^T. */
+struct mm_lora {
+    struct mm_var *a, *b; /* [r, in], [out, r] */
+    float scale;
 };
 
 struct mm_tape; /* tensor/tape.h */
@@ -35,6 +42,7 @@ struct mm_ctx {
     struct mm_arena *arena; /* owned */
     enum mm_arith arith;    /* of products with weights */
     struct mm_tape *tape;   /* NULL: inference */
+    bool recompute;         /* with a tape: layers keep their inputs alone, tensor/recompute.h */
     /* trace: called with each stage a model names, or NULL */
     void (*trace)(void *arg, const char *name, const struct mm_tensor *t);
     void *trace_arg;

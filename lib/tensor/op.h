@@ -104,6 +104,13 @@ struct mm_var *mm_attend(struct mm_ctx *c, const struct mm_var *q, const struct 
                          const struct mm_var *v, const struct mm_var *bias,
                          const struct mm_attention_spec *s);
 
+/* mm_attend_seqs: the same over nseq sequences that lie one after another: q
+ * [sum of len, heads, dim], k and v [sum of len, kv_heads, dim]; a row sees its
+ * own sequence alone.  No bias. */
+struct mm_var *mm_attend_seqs(struct mm_ctx *c, const struct mm_var *q, const struct mm_var *k,
+                              const struct mm_var *v, const size_t *len, size_t nseq,
+                              const struct mm_attention_spec *s);
+
 /* --- shapes ------------------------------------------------------------------ */
 
 /* mm_reshape: the same data seen otherwise: not copied. */
@@ -197,6 +204,13 @@ struct mm_var *mm_cosine_similarity(struct mm_ctx *c, const struct mm_var *x,
  * log_scale a scalar. */
 struct mm_var *mm_infonce(struct mm_ctx *c, const struct mm_var *image, const struct mm_var *text,
                           const struct mm_var *log_scale);
+
+/* mm_head_loss: scale * sum of cross-entropies of the logits h W^T, h [N, D], W [V, D];
+ * target[N], negative: the row is not computed at all.  Logits exist for a few rows at
+ * a time, and their gradients with them, so backward costs nothing more: the result
+ * must be the loss itself (its upstream gradient is 1). */
+struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const struct mm_var *w,
+                            const int32_t *target, float scale);
 
 /* Of detection, as DETR: sums over all elements (masks, boxes) / boxes; targets
  * are constant.  Focal: sigmoid, any shape.  Dice: masks [N, P] of logits.  GIoU:

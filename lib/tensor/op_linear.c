@@ -106,6 +106,18 @@ static void linear_record(struct mm_ctx *c, struct mm_var *y, const struct mm_va
     mm_tape_push(c, y, linear_back, (const struct mm_var *const[]){ x, w, b }, 3, 0);
 }
 
+/* y and what the adapter of w, if it has one, adds to it. */
+static struct mm_var *with_lora(struct mm_ctx *c, struct mm_var *y, const struct mm_var *x,
+                                const struct mm_var *w)
+{
+    const struct mm_lora *l = w->lora;
+
+    if (!l || !y)
+        return y;
+    return mm_add(c, y,
+                  mm_linear(c, mm_scale(c, mm_linear(c, x, l->a, NULL), l->scale), l->b, NULL));
+}
+
 struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
                          const struct mm_var *b)
 {
@@ -124,7 +136,7 @@ struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct 
     check(c, mm_wmat_mul(mm_f32(y), mm_f32(x), rows, m, b ? mm_f32(b) : NULL, c->arith, c->pool));
     mm_wmat_free(own);
     linear_record(c, y, x, w, b);
-    return c->err.code ? NULL : y;
+    return c->err.code ? NULL : with_lora(c, y, x, w);
 }
 
 void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x,
@@ -155,8 +167,10 @@ void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x
     }
     check(c, mm_wmat_mul_group(out, mm_f32(x), mm_tensor_count(&x->t) / last_axis(&x->t), m, bias,
                                n, c->arith, c->pool));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         linear_record(c, y[i], x, w[i], b ? b[i] : NULL);
+        y[i] = with_lora(c, y[i], x, w[i]);
+    }
 }
 
 /* --- embedding ------------------------------------------------------------------- */

@@ -1,0 +1,27 @@
+/* exchange.h: several processes that train one model: the one place that knows of them.
+ *
+ * Built with MPI=1 it is MPI; else there is one process and all of this is nothing.
+ */
+#ifndef MM_TRAIN_EXCHANGE_H
+#define MM_TRAIN_EXCHANGE_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* mm_exchange_start: join the processes that mpirun started (a program that it did not
+ * start is alone).  *rank counts from 0, *size is a power of two, else MM_EUSAGE. */
+MM_MUST_CHECK int mm_exchange_start(int *rank, int *size, struct mm_err *e);
+
+/* mm_exchange_stop: failed: the other processes are ended too. */
+void mm_exchange_stop(int failed);
+
+/* mm_exchange_sum: x[n] becomes the sum over all processes, the same bytes in each: pairs of
+ * neighbours first, then pairs of those, as train/fold.h adds micro-batches. */
+MM_MUST_CHECK int mm_exchange_sum(float *x, size_t n, struct mm_err *e);
+
+/* mm_exchange_gather: each brings from[n]; to[size * n] in order of rank, everywhere. */
+MM_MUST_CHECK int mm_exchange_gather(double *to, const double *from, size_t n,
+                                     struct mm_err *e);
+
+#endif

@@ -1,0 +1,11 @@
+/* objectives.h: the list of objectives: a new one adds its file and a line here. */
+#ifndef MM_TRAIN_OBJECTIVES_H
+#define MM_TRAIN_OBJECTIVES_H
+
+#include "train/job.h"
+
+extern const struct mm_objective mm_objective_lm;
+
+#define MM_OBJECTIVES &mm_objective_lm
+
+#endif
