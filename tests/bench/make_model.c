@@ -1,7 +1,7 @@
 /* make_model: random weights in the shape of a real model, as GGUF.
  *
  *   make_model 135m|1.1b|7b TYPE out.gguf      a LLaMA without a tokenizer, of any type
- *   make_model vit-l-336 f16 out.gguf          CLIP ViT-L/14-336 and LLaVA 1.5's projector
+ *   make_model vit-l-336 TYPE out.gguf         CLIP ViT-L/14-336 and LLaVA 1.5's projector
  *
  * For measuring speed and memory: the products cost what real ones cost.
  */
@@ -169,9 +169,10 @@ static void llama(struct out *o, const struct shape *s, enum mm_dtype d)
     add(o, d, s->vocab, s->dim, "output.weight", 0);
 }
 
-static void vit_l(struct out *o)
+static void vit_l(struct out *o, enum mm_dtype d)
 {
-    const struct mm_tensor kernel = { MM_F16, 4, { 1024, 3, 14, 14 }, NULL };
+    const enum mm_dtype plain = mm_dtype_quantised(d) ? MM_F16 : d;
+    const struct mm_tensor kernel = { plain, 4, { 1024, 3, 14, 14 }, NULL };
     static const char *const lin[] = { "attn_q", "attn_k", "attn_v", "attn_out" };
     const float mean[3] = { 0.48145466f, 0.4578275f, 0.40821073f };
     const float std[3] = { 0.26862954f, 0.26130258f, 0.27577711f };
@@ -200,7 +201,7 @@ static void vit_l(struct out *o)
     for (int i = 0; i < 23; i++) {
         for (size_t j = 0; j < 4; j++) {
             snprintf(name, sizeof(name), "v.blk.%%d.%s.weight", lin[j]);
-            add(o, MM_F16, 1024, 1024, name, i);
+            add(o, d, 1024, 1024, name, i);
             snprintf(name, sizeof(name), "v.blk.%%d.%s.bias", lin[j]);
             add(o, MM_F32, 0, 1024, name, i);
         }
@@ -208,14 +209,14 @@ static void vit_l(struct out *o)
         add(o, MM_F32, 0, 1024, "v.blk.%d.ln1.bias", i);
         add(o, MM_F32, 0, 1024, "v.blk.%d.ln2.weight", i);
         add(o, MM_F32, 0, 1024, "v.blk.%d.ln2.bias", i);
-        add(o, MM_F16, 4096, 1024, "v.blk.%d.ffn_up.weight", i);
+        add(o, d, 4096, 1024, "v.blk.%d.ffn_up.weight", i);
         add(o, MM_F32, 0, 4096, "v.blk.%d.ffn_up.bias", i);
-        add(o, MM_F16, 1024, 4096, "v.blk.%d.ffn_down.weight", i);
+        add(o, d, 1024, 4096, "v.blk.%d.ffn_down.weight", i);
         add(o, MM_F32, 0, 1024, "v.blk.%d.ffn_down.bias", i);
     }
-    add(o, MM_F16, 4096, 1024, "mm.0.weight", 0);
+    add(o, d, 4096, 1024, "mm.0.weight", 0);
     add(o, MM_F32, 0, 4096, "mm.0.bias", 0);
-    add(o, MM_F16, 4096, 4096, "mm.2.weight", 0);
+    add(o, d, 4096, 4096, "mm.2.weight", 0);
     add(o, MM_F32, 0, 4096, "mm.2.bias", 0);
 }
 
@@ -234,7 +235,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], shapes[i].name))
             llama(&o, &shapes[i], d);
     if (!strcmp(argv[1], "vit-l-336"))
-        vit_l(&o);
+        vit_l(&o, d);
     if (!o.n) {
         fprintf(stderr, "make_model: no shape '%s'\n", argv[1]);
         return 64;
