@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/size.h"
+
 enum {
     TILE_BITS = 40,
     SPINS = 4000,       /* pauses before a worker sleeps: about 0.1 ms */
@@ -34,6 +36,8 @@ struct mm_pool {
     int started;        /* workers running */
     int spins;
     struct worker *workers;
+    void *scratch;
+    size_t scratch_size;
 
     _Atomic uint64_t ticket; /* run << TILE_BITS | next tile; odd run: closed */
     _Atomic(mm_tile_fn *) fn;
@@ -173,6 +177,7 @@ void mm_pool_free(struct mm_pool *p)
     pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->finished);
     free(p->workers);
+    free(p->scratch);
     free(p);
 }
 
@@ -220,4 +225,16 @@ void mm_pool_run(struct mm_pool *p, size_t ntiles, mm_tile_fn *fn, void *arg)
     }
     work_tiles(p, 0);
     wait_done(p, ntiles);
+}
+
+void *mm_pool_scratch(struct mm_pool *p, size_t size)
+{
+    if (size > p->scratch_size) {
+        free(p->scratch);
+        p->scratch_size = 0;
+        p->scratch = mm_size_align(size, 64, &size) ? aligned_alloc(64, size) : NULL;
+        if (p->scratch != NULL)
+            p->scratch_size = size;
+    }
+    return p->scratch;
 }

@@ -28,4 +28,9 @@ int mm_pool_cpus(void);
 typedef void mm_tile_fn(void *arg, size_t tile, int thread);
 void mm_pool_run(struct mm_pool *p, size_t ntiles, mm_tile_fn *fn, void *arg);
 
+/* mm_pool_scratch: a block of at least size bytes, 64-byte aligned, that the pool
+ * keeps; its bytes are undefined and it is the caller's until the next call.  Not
+ * for tiles, which share in the caller's.  NULL if memory cannot be had. */
+void *mm_pool_scratch(struct mm_pool *p, size_t size);
+
 #endif

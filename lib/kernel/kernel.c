@@ -8,6 +8,7 @@
 #include "kernel/attention_tile.h"
 #include "kernel/qrow.h"
 #include "kernel/tile.h"
+#include "kernel/unpack.h"
 #include "kernel/vec.h"
 
 #if defined(__x86_64__)
@@ -77,6 +78,7 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
     mm_attention_tile_init_c(k);
     mm_qrow_init_c(k);
     mm_tile_init_c(k);
+    mm_unpack_init_c(k);
     if (cpu & MM_CPU_BLAS)
         mm_tile_init_blas(k);
 #if MM_X86
@@ -92,6 +94,7 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
         mm_attention_tile_init_avx512(k);
         mm_qrow_init_avx512(k);
         mm_tile_init_avx512(k);
+        mm_unpack_init_avx512(k);
     }
 #endif
 }

@@ -6,6 +6,8 @@
  *   A, int8  struct mm_q8_rows  as above, by groups of four k, one scale per 32
  *   B, int8  struct mm_q8_panel codes of quantised weights, scale per sub-block
  * Attention has keys as B panels [dim][MM_NR] and values as [keys][MM_NR].
+ * Weights come from packed panels (packed.h).  The sum of an element of C runs
+ * over k in the same order for any mr.
  */
 #ifndef MM_KERNEL_KERNEL_TABLE_H
 #define MM_KERNEL_KERNEL_TABLE_H
@@ -16,50 +18,43 @@
 #include "base/dtype.h"
 
 enum {
-    MM_MR = 12,    /* most rows of an f32 A panel */
-    MM_MR8 = 6,    /* most rows of an int8 A panel */
-    MM_NR = 32,    /* columns of every B panel */
-    MM_QBLOCK = 32, /* activations that share a scale */
+    MM_MR = 12,                     /* most rows of an f32 A panel */
+    MM_MR8 = 6,                     /* most rows of an int8 A panel */
+    MM_NR = 32,                     /* columns of every B panel */
+    MM_QBLOCK = 32,                 /* activations that share a scale */
     MM_ATTN_CHUNK = 256,            /* keys of one pass of attention */
     MM_ATTN_LD = MM_ATTN_CHUNK + 16 /* from one row of its scores to the next */
 };
 
-/* One row of activations as signed bytes: x[i] ~ d[i / 32] * q[i].  The sums
- * meet the offsets of quantised weights: w = scale * code + min. */
-struct mm_q8_row {
-    int8_t *q;  /* [n], n rounded up to a multiple of 32, zero padded */
-    float *d;   /* [n / 32] */
-    float *s32; /* [n / 32] d * sum of q over 32 */
-    float *s16; /* [n / 16] d * sum of q over 16 */
-};
-
-/* mr rows of the same, interleaved for the product with a panel. */
+/* mr rows of activations as signed bytes, interleaved: x[i] ~ d[i / 32] * q[i].
+ * The sums over sub-blocks meet the zero points and minima of the weights. */
 struct mm_q8_rows {
-    uint8_t *q; /* [n / 4][mr][4], q + 128 */
-    float *d;   /* [n / 32][mr] */
-    float *s32; /* [n / 32][mr] */
-    float *s16; /* [n / 16][mr] */
+    int8_t *q;            /* [n / 4][mr][4], n rounded up to a multiple of 32, zero padded */
+    float *d;             /* [n / 32][mr] */
+    int32_t *neg32;       /* [n / 32][mr] minus the sum of q over 32 */
+    int32_t *neg16;       /* [n / 16][mr] */
+    float *sum32, *sum16; /* the same shapes: d times the sum of q */
 };
 
-/* MM_NR rows of weights: w = d * code + m with signed codes. */
-struct mm_q8_panel {
-    int8_t *q;     /* [k / 4][MM_NR][4] */
-    float *d;      /* [k / sub][MM_NR] */
-    float *m;      /* [k / sub][MM_NR], types with a minimum only */
-    int32_t *comp; /* [k / sub][MM_NR] -128 * sum of codes: undoes the + 128 of A */
-};
-
-/* How a quantised type is cut for int8: sub-block of 16 or 32, minimum or not. */
+/* How a quantised type is cut for int8: w = d * (code - zero) + m.  zero is a
+ * power of two, or 0; types with a minimum have none. */
 struct mm_q8_kind {
-    unsigned char sub;
-    unsigned char min;
+    unsigned char sub; /* elements of a scale: 16 or 32 */
+    unsigned char zero;
+    bool min;
 };
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d);
 
-typedef float mm_dot_fn(const void *w, const float *x, size_t n);
+/* MM_NR rows of weights as unsigned codes. */
+struct mm_q8_panel {
+    uint8_t *q; /* [k / 4][MM_NR][4] */
+    float *d;   /* [k / sub][MM_NR] */
+    float *m;   /* [k / sub][MM_NR], types with a minimum only */
+    struct mm_q8_kind kind;
+};
+
 typedef void mm_widen_fn(float *y, const void *w, size_t n);
-typedef void mm_codes_fn(int8_t *q, float *d, float *m, const void *w, size_t n);
-typedef float mm_dot_q8_fn(const void *w, const struct mm_q8_row *x, size_t n);
+typedef void mm_unpack_fn(const struct mm_q8_panel *b, const void *packed, size_t k);
 typedef void mm_map_fn(float *y, const float *x, size_t n);
 typedef void mm_zip_fn(float *y, const float *a, const float *b, size_t n);
 typedef void mm_attn_scores_fn(float *s, const float *a, const void *panels, size_t dim, size_t n,
@@ -97,21 +92,22 @@ struct mm_kern {
     /* Rows of weights, by dtype: F32, F16, BF16 and the quantised types (others
      * are NULL); n is a multiple of the block. */
     mm_widen_fn *widen[MM_NDTYPE];
-    mm_dot_fn *dot_w[MM_NDTYPE]; /* f32 products and sums of the widened row */
 
-    /* Quantised types only.  codes: n codes, n / sub scales d and minima m (m
-     * is not touched by types without). dot_q8: the row times int8 activations. */
-    mm_codes_fn *codes[MM_NDTYPE];
-    mm_dot_q8_fn *dot_q8[MM_NDTYPE];
-    void (*quant_q8)(const struct mm_q8_row *y, const float *x, size_t n);
+    /* Quantised types only: k columns (whole blocks) of a packed panel. */
+    mm_unpack_fn *unpack[MM_NDTYPE];
+    /* The same as weights: w[k][MM_NR] of the codes, scales and minima of b. */
+    void (*codes_f32)(float *w, const struct mm_q8_panel *b, size_t k);
+    /* x[n] becomes row r of the mr rows a. */
+    void (*quant_q8)(const struct mm_q8_rows *a, const float *x, size_t n, int mr, int r);
 
     /* Panels of 32-bit words (a float, or four codes).  pack_a: mr rows of n to
      * [n][mr].  pack_b: nr rows of n to [n][MM_NR], missing rows zero.  ld: words
      * from one row to the next. */
     void (*pack_a)(void *a, const void *x, size_t ld, size_t n, int mr);
     void (*pack_b)(void *b, const void *w, size_t ld, size_t n, int nr);
-    /* comp of struct mm_q8_panel from its k codes a column */
-    void (*comp)(int32_t *comp, const int8_t *q, size_t k, size_t sub);
+    /* The same for rows of n words or halves stride bytes apart, at any address. */
+    void (*pack_words)(void *to, const void *w, size_t stride, size_t n, int nr);
+    void (*pack_halves)(void *to, const void *w, size_t stride, size_t n, int nr);
     /* c[mr][MM_NR] += A B over k */
     void (*mul_f32)(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr);
     mm_mul_q8_fn *mul_q8[2][2]; /* [sub == 16][minimum] */
@@ -123,8 +119,7 @@ struct mm_kern {
     mm_attn_scores_fn *attn_scores[2];
     mm_attn_values_fn *attn_values[2];
 
-    /* Which int8 paths pay here: products with one row, with many. */
-    bool int8_dot, int8_mul;
+    bool int8; /* do products of bytes pay here? */
 };
 
 #endif

@@ -1,5 +1,5 @@
-/* qrow.h: functions on rows of weights (widen, dot, codes) and on activations
- * quantised to bytes, one initialiser per ISA. */
+/* qrow.h: rows of weights to f32, rows of activations to bytes; one initialiser
+ * per ISA. */
 #ifndef MM_KERNEL_QROW_H
 #define MM_KERNEL_QROW_H
 

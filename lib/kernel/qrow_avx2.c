@@ -1,8 +1,6 @@
 /* qrow_avx2.c: rows of weights, AVX2 with FMA and F16C.
  *
- * 32 codes to a register: a block of 32 or an eighth of a K block; unsigned
- * with a zero point, so that pmaddubsw takes them.  It would saturate for
- * Q8_0, whose codes stay signed: |w| times sign(w) x.
+ * 32 codes to a register: a block of 32 or an eighth of a K block.
  */
 #include "kernel/qrow.h"
 
@@ -123,92 +121,19 @@ INLINE void unpack(struct codes *u, const uint8_t *p, enum mm_dtype t)
         u->m[0] = mm_qrow_min(t) ? half(p + 2) : 0;
     }
     switch (t) {
-    case MM_Q4_0:
-        u->q[0] = nibbles(p + 2);
-        return;
-    case MM_Q4_1:
-        u->q[0] = nibbles(p + 4);
-        return;
-    case MM_Q5_0:
-        u->q[0] = _mm256_or_si256(nibbles(p + 6), fifth_bits(p + 2));
-        return;
-    case MM_Q5_1:
-        u->q[0] = _mm256_or_si256(nibbles(p + 8), fifth_bits(p + 4));
-        return;
-    case MM_Q8_0:
-        u->q[0] = load32(p + 2);
-        return;
-    case MM_Q2_K:
-        scales_q2_k(u, p);
-        break;
-    case MM_Q3_K:
-        scales_q3_k(u, p);
-        break;
-    case MM_Q6_K:
-        scales_q6_k(u, p);
-        break;
-    default:
-        scales_k(u, p);
-        break;
+    case MM_Q4_0: u->q[0] = nibbles(p + 2); return;
+    case MM_Q4_1: u->q[0] = nibbles(p + 4); return;
+    case MM_Q5_0: u->q[0] = _mm256_or_si256(nibbles(p + 6), fifth_bits(p + 2)); return;
+    case MM_Q5_1: u->q[0] = _mm256_or_si256(nibbles(p + 8), fifth_bits(p + 4)); return;
+    case MM_Q8_0: u->q[0] = _mm256_xor_si256(load32(p + 2), _mm256_set1_epi8((char)128)); return;
+    case MM_Q2_K: scales_q2_k(u, p); break;
+    case MM_Q3_K: scales_q3_k(u, p); break;
+    case MM_Q6_K: scales_q6_k(u, p); break;
+    default: scales_k(u, p); break;
     }
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++)
         u->q[i] = part_k(p, i, t);
-}
-
-/* Eight sums of four products. */
-INLINE __m256 dot32(__m256i q, __m256i x, enum mm_dtype t)
-{
-    const __m256i one = _mm256_set1_epi16(1);
-    if (t == MM_Q8_0)
-        return _mm256_cvtepi32_ps(_mm256_madd_epi16(
-            _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q)), one));
-    __m256i s = _mm256_maddubs_epi16(q, x);
-    s = _mm256_madd_epi16(s, one);
-    if (mm_qrow_zero(t)) {
-        const __m256i z = _mm256_maddubs_epi16(_mm256_set1_epi8((char)mm_qrow_zero(t)), x);
-        s = _mm256_sub_epi32(s, _mm256_madd_epi16(z, one));
-    }
-    return _mm256_cvtepi32_ps(s);
-}
-
-INLINE float sum8(__m256 v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
-/* The scale of part i, a lane for each four codes. */
-INLINE __m256 part_scale(const struct codes *u, int i, enum mm_dtype t)
-{
-    if (!mm_qrow_sub16(t))
-        return _mm256_set1_ps(u->d[i]);
-    return _mm256_set_m128(_mm_set1_ps(u->d[2 * i + 1]), _mm_set1_ps(u->d[2 * i]));
-}
-
-INLINE float dot_q8(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum mm_dtype t)
-{
-    const int parts = mm_qrow_super(t) ? 8 : 1;
-    __m256 s = _mm256_setzero_ps();
-    float sm = 0;
-
-    for (size_t b = 0; b < n / 32; b += (size_t)parts, w += mm_qrow_bytes(t)) {
-        struct codes u;
-        unpack(&u, w, t);
-#pragma GCC unroll 8
-        for (int i = 0; i < parts; i++) {
-            const size_t at = b + (size_t)i;
-            const __m256i xq = _mm256_loadu_si256((const void *)(x->q + 32 * at));
-            const __m256 d = _mm256_mul_ps(part_scale(&u, i, t), _mm256_set1_ps(x->d[at]));
-            s = _mm256_fmadd_ps(dot32(u.q[i], xq, t), d, s);
-            if (t == MM_Q2_K)
-                sm += u.m[2 * i] * x->s16[2 * at] + u.m[2 * i + 1] * x->s16[2 * at + 1];
-            else if (mm_qrow_min(t))
-                sm += u.m[i] * x->s32[at];
-        }
-    }
-    return sum8(s) + sm;
 }
 
 /* Codes 8v..8v+7 of part i as weights. */
@@ -217,7 +142,7 @@ INLINE __m256 weights8(const struct codes *u, int i, int v, enum mm_dtype t)
     const __m128i h =
         v < 2 ? _mm256_castsi256_si128(u->q[i]) : _mm256_extracti128_si256(u->q[i], 1);
     const __m128i b = v % 2 ? _mm_srli_si128(h, 8) : h;
-    const __m256i q = t == MM_Q8_0 ? _mm256_cvtepi8_epi32(b) : _mm256_cvtepu8_epi32(b);
+    const __m256i q = _mm256_cvtepu8_epi32(b);
     const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(mm_qrow_zero(t))));
     const int at = mm_qrow_sub16(t) ? 2 * i + v / 2 : i;
     if (mm_qrow_min(t))
@@ -238,24 +163,6 @@ INLINE void widen(float *y, const uint8_t *w, size_t n, enum mm_dtype t)
             for (int v = 0; v < 4; v++, y += 8)
                 _mm256_storeu_ps(y, weights8(&u, i, v, t));
     }
-}
-
-INLINE float dot(const uint8_t *w, const float *x, size_t n, enum mm_dtype t)
-{
-    const int parts = mm_qrow_super(t) ? 8 : 1;
-    __m256 s[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                    _mm256_setzero_ps() };
-
-    for (; n; n -= 32 * (size_t)parts, w += mm_qrow_bytes(t)) {
-        struct codes u;
-        unpack(&u, w, t);
-#pragma GCC unroll 8
-        for (int i = 0; i < parts; i++)
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; v++, x += 8)
-                s[v] = _mm256_fmadd_ps(weights8(&u, i, v, t), _mm256_loadu_ps(x), s[v]);
-    }
-    return sum8(_mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3])));
 }
 
 /* Eight elements of a plain type. */
@@ -290,23 +197,6 @@ INLINE void widen_plain(float *y, const void *w, size_t n, enum mm_dtype t)
     }
 }
 
-INLINE float dot_plain(const void *w, const float *x, size_t n, enum mm_dtype t)
-{
-    __m256 s[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                    _mm256_setzero_ps() };
-    size_t i = 0;
-
-    for (; i + 32 <= n; i += 32)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++)
-            s[j] = _mm256_fmadd_ps(plain8(w, i + 8 * j, t), _mm256_loadu_ps(x + i + 8 * j), s[j]);
-    for (; i + 8 <= n; i += 8)
-        s[0] = _mm256_fmadd_ps(plain8(w, i, t), _mm256_loadu_ps(x + i), s[0]);
-    if (i < n)
-        s[0] = _mm256_fmadd_ps(plain_tail(w, i, n - i, t), plain_tail(x, i, n - i, MM_F32), s[0]);
-    return sum8(_mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3])));
-}
-
 static void widen_f16(float *y, const void *w, size_t n)
 {
     widen_plain(y, w, n, MM_F16);
@@ -317,69 +207,35 @@ static void widen_bf16(float *y, const void *w, size_t n)
     widen_plain(y, w, n, MM_BF16);
 }
 
-static float dot_f32(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_F32);
-}
-
-static float dot_f16(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_F16);
-}
-
-static float dot_bf16(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_BF16);
-}
-
-/* One set of entries per block type. */
-#define ENTRIES(type, T)                                                                           \
-    static void widen_##type(float *y, const void *w, size_t n)                                    \
-    {                                                                                              \
-        widen(y, w, n, T);                                                                         \
-    }                                                                                              \
-    static float dot_##type(const void *w, const float *x, size_t n)                               \
-    {                                                                                              \
-        return dot(w, x, n, T);                                                                    \
-    }                                                                                              \
-    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n)                 \
-    {                                                                                              \
-        return dot_q8(w, x, n, T);                                                                 \
+/* One entry per block type. */
+#define WIDEN(type, T) \
+    static void widen_##type(float *y, const void *w, size_t n) \
+    { \
+        widen(y, w, n, T); \
     }
-ENTRIES(q4_0, MM_Q4_0)
-ENTRIES(q4_1, MM_Q4_1)
-ENTRIES(q5_0, MM_Q5_0)
-ENTRIES(q5_1, MM_Q5_1)
-ENTRIES(q8_0, MM_Q8_0)
-ENTRIES(q2_k, MM_Q2_K)
-ENTRIES(q3_k, MM_Q3_K)
-ENTRIES(q4_k, MM_Q4_K)
-ENTRIES(q5_k, MM_Q5_K)
-ENTRIES(q6_k, MM_Q6_K)
-
-#define SET(k, type, T)                                                                            \
-    do {                                                                                           \
-        (k)->widen[T] = widen_##type;                                                              \
-        (k)->dot_w[T] = dot_##type;                                                                \
-        (k)->dot_q8[T] = dot_q8_##type;                                                            \
-    } while (0)
+WIDEN(q4_0, MM_Q4_0)
+WIDEN(q4_1, MM_Q4_1)
+WIDEN(q5_0, MM_Q5_0)
+WIDEN(q5_1, MM_Q5_1)
+WIDEN(q8_0, MM_Q8_0)
+WIDEN(q2_k, MM_Q2_K)
+WIDEN(q3_k, MM_Q3_K)
+WIDEN(q4_k, MM_Q4_K)
+WIDEN(q5_k, MM_Q5_K)
+WIDEN(q6_k, MM_Q6_K)
 
 void mm_qrow_init_avx2(struct mm_kern *k)
 {
     k->widen[MM_F16] = widen_f16;
     k->widen[MM_BF16] = widen_bf16;
-    k->dot_w[MM_F32] = dot_f32;
-    k->dot_w[MM_F16] = dot_f16;
-    k->dot_w[MM_BF16] = dot_bf16;
-    SET(k, q4_0, MM_Q4_0);
-    SET(k, q4_1, MM_Q4_1);
-    SET(k, q5_0, MM_Q5_0);
-    SET(k, q5_1, MM_Q5_1);
-    SET(k, q8_0, MM_Q8_0);
-    SET(k, q2_k, MM_Q2_K);
-    SET(k, q3_k, MM_Q3_K);
-    SET(k, q4_k, MM_Q4_K);
-    SET(k, q5_k, MM_Q5_K);
-    SET(k, q6_k, MM_Q6_K);
-    k->int8_dot = true;
+    k->widen[MM_Q4_0] = widen_q4_0;
+    k->widen[MM_Q4_1] = widen_q4_1;
+    k->widen[MM_Q5_0] = widen_q5_0;
+    k->widen[MM_Q5_1] = widen_q5_1;
+    k->widen[MM_Q8_0] = widen_q8_0;
+    k->widen[MM_Q2_K] = widen_q2_k;
+    k->widen[MM_Q3_K] = widen_q3_k;
+    k->widen[MM_Q4_K] = widen_q4_k;
+    k->widen[MM_Q5_K] = widen_q5_k;
+    k->widen[MM_Q6_K] = widen_q6_k;
 }

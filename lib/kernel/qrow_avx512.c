@@ -1,8 +1,6 @@
-/* qrow_avx512.c: rows of weights, AVX-512 with VNNI.
+/* qrow_avx512.c: rows of weights and of activations, AVX-512.
  *
- * 64 codes to a register: two blocks of 32, or a quarter of a K block.  Codes
- * are unsigned here with a zero point, as vpdpbusd wants them; lane l of an
- * integer product belongs to elements 4l..4l+3.
+ * 64 codes to a register: two blocks of 32, or a quarter of a K block.
  */
 #include "kernel/qrow.h"
 
@@ -13,8 +11,6 @@
 #include "kernel/qrow_int.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-enum { AHEAD = 4096 }; /* bytes to prefetch ahead of a row that is read once */
 
 /* Two blocks of 32, the second may be missing (its scale is then 0). */
 struct pair {
@@ -64,12 +60,6 @@ INLINE __m512i halves(const void *a, const void *b)
                               1);
 }
 
-/* Q8_0 is made unsigned here. */
-INLINE int zero_point(enum mm_dtype t)
-{
-    return t == MM_Q8_0 ? 128 : mm_qrow_zero(t);
-}
-
 /* d (and m) of two blocks; blocks is 1 or 2. */
 INLINE void pair_scales(struct pair *u, const uint8_t *a, const uint8_t *b, int blocks,
                         enum mm_dtype t)
@@ -92,18 +82,10 @@ INLINE void unpack_pair(struct pair *u, const uint8_t *a, int blocks, enum mm_dt
 
     pair_scales(u, a, b, blocks, t);
     switch (t) {
-    case MM_Q4_0:
-        u->q = nibbles(a + 2, b + 2);
-        break;
-    case MM_Q4_1:
-        u->q = nibbles(a + 4, b + 4);
-        break;
-    case MM_Q5_0:
-        u->q = fifth_bits(nibbles(a + 6, b + 6), a + 2, b + 2);
-        break;
-    case MM_Q5_1:
-        u->q = fifth_bits(nibbles(a + 8, b + 8), a + 4, b + 4);
-        break;
+    case MM_Q4_0: u->q = nibbles(a + 2, b + 2); break;
+    case MM_Q4_1: u->q = nibbles(a + 4, b + 4); break;
+    case MM_Q5_0: u->q = fifth_bits(nibbles(a + 6, b + 6), a + 2, b + 2); break;
+    case MM_Q5_1: u->q = fifth_bits(nibbles(a + 8, b + 8), a + 4, b + 4); break;
     default: /* MM_Q8_0 */
         u->q = _mm512_xor_si512(halves(a + 2, b + 2), _mm512_set1_epi8((char)128));
     }
@@ -206,17 +188,10 @@ INLINE void unpack_super(struct super *u, const uint8_t *p, enum mm_dtype t)
 {
     u->m = _mm512_setzero_ps();
     switch (t) {
-    case MM_Q2_K:
-        unpack_q2_k(u, p);
-        return;
-    case MM_Q3_K:
-        unpack_q3_k(u, p);
-        return;
-    case MM_Q6_K:
-        unpack_q6_k(u, p);
-        return;
-    default:
-        break;
+    case MM_Q2_K: unpack_q2_k(u, p); return;
+    case MM_Q3_K: unpack_q3_k(u, p); return;
+    case MM_Q6_K: unpack_q6_k(u, p); return;
+    default: break;
     }
     scales_k(u, p);
 #pragma GCC unroll 4
@@ -227,90 +202,11 @@ INLINE void unpack_super(struct super *u, const uint8_t *p, enum mm_dtype t)
             u->q[i] = _mm512_or_si512(nibbles_k(p + 48 + 32 * i), bits(p + 16, 2 * i, 16));
 }
 
-/* Lane l of register i of a K block -> its sub-block; bytes per scale: 4 or 8. */
-INLINE __m512i scale_lanes(int i, int per)
-{
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_add_epi32(_mm512_srli_epi32(lane, per == 4 ? 2 : 3),
-                            _mm512_set1_epi32(i * 16 / per));
-}
-
-INLINE __m512 spread2(__m128 d)
-{
-    return _mm512_permutexvar_ps(scale_lanes(0, 8), _mm512_castps128_ps512(d));
-}
-
-/* x times unsigned codes less their zero point. */
-INLINE __m512 dot64(__m512i q, __m512i x, int zero)
-{
-    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, x);
-    if (zero)
-        s = _mm512_sub_epi32(
-            s, _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)zero), x));
-    return _mm512_cvtepi32_ps(s);
-}
-
-INLINE float dot_q8_pairs(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum mm_dtype t)
-{
-    __m512 s = _mm512_setzero_ps();
-    __m128 sm = _mm_setzero_ps();
-    struct pair u;
-    size_t i = 0;
-
-    for (; i + 64 <= n; i += 64, w += 2 * mm_qrow_bytes(t)) {
-        _mm_prefetch(w + AHEAD, _MM_HINT_T0);
-        unpack_pair(&u, w, 2, t);
-        const __m128 xd = _mm_castsi128_ps(_mm_loadl_epi64((const void *)(x->d + i / 32)));
-        s = _mm512_fmadd_ps(dot64(u.q, _mm512_loadu_si512(x->q + i), zero_point(t)),
-                            spread2(_mm_mul_ps(u.d, xd)), s);
-        if (mm_qrow_min(t))
-            sm = _mm_fmadd_ps(
-                u.m, _mm_castsi128_ps(_mm_loadl_epi64((const void *)(x->s32 + i / 32))), sm);
-    }
-    if (i < n) {
-        unpack_pair(&u, w, 1, t);
-        const __m512i q = _mm512_maskz_loadu_epi8(0xffffffff, x->q + i);
-        s = _mm512_fmadd_ps(dot64(u.q, q, zero_point(t)),
-                            spread2(_mm_mul_ps(u.d, _mm_load_ss(x->d + i / 32))), s);
-        sm = _mm_fmadd_ps(u.m, _mm_load_ss(x->s32 + i / 32), sm);
-    }
-    return _mm512_reduce_add_ps(s) + (mm_qrow_min(t) ? sm[0] + sm[1] : 0);
-}
-
-INLINE float dot_q8_super(const uint8_t *w, const struct mm_q8_row *x, size_t n, enum mm_dtype t)
-{
-    const int per = mm_qrow_sub16(t) ? 4 : 8;
-    __m512 s = _mm512_setzero_ps(), sm = _mm512_setzero_ps();
-
-    for (size_t i = 0; i < n; i += 256, w += mm_qrow_bytes(t)) {
-        struct super u;
-        for (size_t l = 0; l < mm_qrow_bytes(t); l += 64)
-            _mm_prefetch(w + AHEAD + l, _MM_HINT_T0);
-        unpack_super(&u, w, t);
-        __m512 xd = _mm512_castps256_ps512(_mm256_loadu_ps(x->d + i / 32));
-        if (per == 4) /* a scale of x for each of 16 sub-blocks */
-            xd = _mm512_permutexvar_ps(
-                _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), xd);
-        const __m512 d = _mm512_mul_ps(u.d, xd);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            s = _mm512_fmadd_ps(
-                dot64(u.q[j], _mm512_loadu_si512(x->q + i + 64 * (size_t)j), zero_point(t)),
-                _mm512_permutexvar_ps(scale_lanes(j, per), d), s);
-        if (mm_qrow_min(t))
-            sm = _mm512_fmadd_ps(u.m,
-                                 per == 4 ? _mm512_loadu_ps(x->s16 + i / 16)
-                                          : _mm512_maskz_loadu_ps(0xff, x->s32 + i / 32),
-                                 sm);
-    }
-    return _mm512_reduce_add_ps(_mm512_add_ps(s, sm));
-}
-
 /* 16 codes to weights; d and m broadcast. */
 INLINE __m512 weights16(__m128i q, __m512 d, __m512 m, enum mm_dtype t)
 {
     const __m512 f = _mm512_cvtepi32_ps(
-        _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), _mm512_set1_epi32(zero_point(t))));
+        _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), _mm512_set1_epi32(mm_qrow_zero(t))));
     return mm_qrow_min(t) ? _mm512_fmadd_ps(d, f, m) : _mm512_mul_ps(d, f);
 }
 
@@ -365,100 +261,6 @@ INLINE void widen_super(float *y, const uint8_t *p, size_t n, enum mm_dtype t)
     }
 }
 
-INLINE float dot_pairs(const uint8_t *p, const float *x, size_t n, enum mm_dtype t)
-{
-    __m512 s[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                    _mm512_setzero_ps() };
-    struct pair u;
-    __m512 w[4];
-    size_t i = 0;
-
-    for (; i + 64 <= n; i += 64, p += 2 * mm_qrow_bytes(t)) {
-        unpack_pair(&u, p, 2, t);
-        weights64(w, u.q, _mm512_castps128_ps512(u.d), _mm512_castps128_ps512(u.m), 0, 32, t);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            s[j] = _mm512_fmadd_ps(w[j], _mm512_loadu_ps(x + i + 16 * (size_t)j), s[j]);
-    }
-    if (i < n) {
-        unpack_pair(&u, p, 1, t);
-        weights64(w, u.q, _mm512_castps128_ps512(u.d), _mm512_castps128_ps512(u.m), 0, 32, t);
-        for (int j = 0; j < 2; j++)
-            s[j] = _mm512_fmadd_ps(w[j], _mm512_loadu_ps(x + i + 16 * (size_t)j), s[j]);
-    }
-    return _mm512_reduce_add_ps(
-        _mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3])));
-}
-
-INLINE float dot_super(const uint8_t *p, const float *x, size_t n, enum mm_dtype t)
-{
-    __m512 s[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                    _mm512_setzero_ps() };
-
-    for (size_t i = 0; i < n; i += 256, p += mm_qrow_bytes(t)) {
-        struct super u;
-        unpack_super(&u, p, t);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            __m512 w[4];
-            weights64(w, u.q[j], u.d, u.m, mm_qrow_sub16(t) ? 4 * j : 2 * j,
-                      mm_qrow_sub16(t) ? 16 : 32, t);
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; v++)
-                s[v] = _mm512_fmadd_ps(
-                    w[v], _mm512_loadu_ps(x + i + 64 * (size_t)j + 16 * (size_t)v), s[v]);
-        }
-    }
-    return _mm512_reduce_add_ps(
-        _mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3])));
-}
-
-INLINE __m512i signed_codes(__m512i q, enum mm_dtype t)
-{
-    return _mm512_sub_epi8(q, _mm512_set1_epi8((char)zero_point(t)));
-}
-
-INLINE void codes_pairs(int8_t *q, float *d, float *m, const uint8_t *p, size_t n, enum mm_dtype t)
-{
-    struct pair u;
-
-    for (; n >= 64; n -= 64, p += 2 * mm_qrow_bytes(t), q += 64, d += 2) {
-        unpack_pair(&u, p, 2, t);
-        _mm512_storeu_si512(q, signed_codes(u.q, t));
-        _mm_storel_pi((__m64 *)(void *)d, u.d);
-        if (mm_qrow_min(t)) {
-            _mm_storel_pi((__m64 *)(void *)m, u.m);
-            m += 2;
-        }
-    }
-    if (!n)
-        return;
-    unpack_pair(&u, p, 1, t);
-    _mm256_storeu_si256((void *)q, _mm512_castsi512_si256(signed_codes(u.q, t)));
-    _mm_store_ss(d, u.d);
-    if (mm_qrow_min(t))
-        _mm_store_ss(m, u.m);
-}
-
-INLINE void codes_super(int8_t *q, float *d, float *m, const uint8_t *p, size_t n, enum mm_dtype t)
-{
-    const __mmask16 subs = mm_qrow_sub16(t) ? 0xffff : 0xff;
-    const size_t step = mm_qrow_sub16(t) ? 16 : 8;
-
-    for (; n; n -= 256, p += mm_qrow_bytes(t), q += 256, d += step) {
-        struct super u;
-        unpack_super(&u, p, t);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            _mm512_storeu_si512(q + 64 * j, signed_codes(u.q[j], t));
-        _mm512_mask_storeu_ps(d, subs, u.d);
-        if (mm_qrow_min(t)) {
-            _mm512_mask_storeu_ps(m, subs, u.m);
-            m += step;
-        }
-    }
-}
-
 static void widen_f16(float *y, const void *w, size_t n)
 {
     const uint16_t *p = w;
@@ -484,136 +286,79 @@ static void widen_bf16(float *y, const void *w, size_t n)
     _mm512_mask_storeu_ps(y + i, k, bf16_ps(_mm256_maskz_loadu_epi16(k, p + i)));
 }
 
-/* 16 elements of a plain type under a mask. */
-INLINE __m512 plain16(const void *w, size_t i, __mmask16 k, enum mm_dtype t)
-{
-    if (t == MM_F32)
-        return _mm512_maskz_loadu_ps(k, (const float *)w + i);
-    const __m256i h = _mm256_maskz_loadu_epi16(k, (const uint16_t *)w + i);
-    return t == MM_F16 ? _mm512_cvtph_ps(h) : bf16_ps(h);
-}
-
-INLINE float dot_plain(const void *w, const float *x, size_t n, enum mm_dtype t)
-{
-    const size_t size = t == MM_F32 ? 4 : 2;
-    __m512 s[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
-                    _mm512_setzero_ps() };
-    size_t i = 0;
-
-    for (; i + 64 <= n; i += 64) {
-        for (size_t l = 0; l < 64 * size; l += 64)
-            _mm_prefetch((const char *)w + i * size + l + AHEAD, _MM_HINT_T0);
-#pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++)
-            s[j] = _mm512_fmadd_ps(plain16(w, i + 16 * j, 0xffff, t),
-                                   _mm512_loadu_ps(x + i + 16 * j), s[j]);
-    }
-    for (; i < n; i += 16) {
-        const __mmask16 k = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffffu);
-        s[0] = _mm512_fmadd_ps(plain16(w, i, k, t), _mm512_maskz_loadu_ps(k, x + i), s[0]);
-    }
-    return _mm512_reduce_add_ps(
-        _mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3])));
-}
-
-static float dot_f32(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_F32);
-}
-
-static float dot_f16(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_F16);
-}
-
-static float dot_bf16(const void *w, const float *x, size_t n)
-{
-    return dot_plain(w, x, n, MM_BF16);
-}
-
 /* See qrow.c.  Bits of |x| compare as integers, infinities and NaN on top. */
-static void quant_q8(const struct mm_q8_row *y, const float *x, size_t n)
+INLINE void quant_block(const struct mm_q8_rows *a, __m512 x0, __m512 x1, size_t i, size_t mr,
+                        size_t r)
+{
+    const __m512i abs = _mm512_set1_epi32(0x7fffffff);
+    const uint32_t bits =
+        _mm512_reduce_max_epu32(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(x0), abs),
+                                                 _mm512_and_si512(_mm512_castps_si512(x1), abs)));
+    const size_t at32 = i / 32 * mr + r, at16 = i / 16 * mr + r;
+    float top;
+    uint32_t word[8];
+
+    memcpy(&top, &bits, sizeof(top));
+    const bool finite = bits < 0x7f800000, zero = !finite || top < 1e-30f;
+    const float d = finite ? (zero ? 0 : top / 127) : NAN;
+    const __m512 id = _mm512_set1_ps(zero ? 0 : 1 / d);
+    const __mmask16 keep = zero ? 0 : 0xffff;
+    const __m512i q0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, id));
+    const __m512i q1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, id));
+    _mm_storeu_si128((void *)word, _mm512_cvtepi32_epi8(q0));
+    _mm_storeu_si128((void *)(word + 4), _mm512_cvtepi32_epi8(q1));
+    for (size_t w = 0; w < 8; w++)
+        memcpy(a->q + ((i / 4 + w) * mr + r) * 4, &word[w], sizeof(*word));
+    const int s0 = _mm512_reduce_add_epi32(q0), s1 = _mm512_reduce_add_epi32(q1);
+    a->d[at32] = d;
+    a->neg32[at32] = -s0 - s1;
+    a->neg16[at16] = -s0;
+    a->neg16[at16 + mr] = -s1;
+    a->sum32[at32] = d * (float)(s0 + s1);
+    a->sum16[at16] = d * (float)s0;
+    a->sum16[at16 + mr] = d * (float)s1;
+}
+
+static void quant_q8(const struct mm_q8_rows *a, const float *x, size_t n, int mr, int r)
 {
     for (size_t i = 0; i < n; i += MM_QBLOCK) {
         const __mmask32 k = n - i < 32 ? (1u << (n - i)) - 1 : 0xffffffff;
-        const __m512 x0 = _mm512_maskz_loadu_ps((__mmask16)k, x + i);
-        const __m512 x1 = _mm512_maskz_loadu_ps((__mmask16)(k >> 16), x + i + 16);
-        const __m512i abs = _mm512_set1_epi32(0x7fffffff);
-        const uint32_t top = _mm512_reduce_max_epu32(
-            _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(x0), abs),
-                             _mm512_and_si512(_mm512_castps_si512(x1), abs)));
-        float a;
-        memcpy(&a, &top, sizeof(a));
-        const bool finite = top < 0x7f800000, zero = !finite || a < 1e-30f;
-        const float d = finite ? (zero ? 0 : a / 127) : NAN;
-        const __m512 id = _mm512_set1_ps(zero ? 0 : 1 / d);
-        const __mmask16 keep = zero ? 0 : 0xffff;
-        const __m512i q0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, id));
-        const __m512i q1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, id));
-        _mm_storeu_si128((void *)(y->q + i), _mm512_cvtepi32_epi8(q0));
-        _mm_storeu_si128((void *)(y->q + i + 16), _mm512_cvtepi32_epi8(q1));
-        const int s0 = _mm512_reduce_add_epi32(q0), s1 = _mm512_reduce_add_epi32(q1);
-        y->d[i / 32] = d;
-        y->s16[i / 16] = d * (float)s0;
-        y->s16[i / 16 + 1] = d * (float)s1;
-        y->s32[i / 32] = d * (float)(s0 + s1);
+        quant_block(a, _mm512_maskz_loadu_ps((__mmask16)k, x + i),
+                    _mm512_maskz_loadu_ps((__mmask16)(k >> 16), x + i + 16), i, (size_t)mr,
+                    (size_t)r);
     }
 }
 
-/* One set of entries per block type; form is pairs or super. */
-#define ENTRIES(type, T, form)                                                                     \
-    static void widen_##type(float *y, const void *w, size_t n)                                    \
-    {                                                                                              \
-        widen_##form(y, w, n, T);                                                                  \
-    }                                                                                              \
-    static float dot_##type(const void *w, const float *x, size_t n)                               \
-    {                                                                                              \
-        return dot_##form(w, x, n, T);                                                             \
-    }                                                                                              \
-    static float dot_q8_##type(const void *w, const struct mm_q8_row *x, size_t n)                 \
-    {                                                                                              \
-        return dot_q8_##form(w, x, n, T);                                                          \
-    }                                                                                              \
-    static void codes_##type(int8_t *q, float *d, float *m, const void *w, size_t n)               \
-    {                                                                                              \
-        codes_##form(q, d, m, w, n, T);                                                            \
+/* One entry per block type; form is pairs or super. */
+#define WIDEN(type, T, form) \
+    static void widen_##type(float *y, const void *w, size_t n) \
+    { \
+        widen_##form(y, w, n, T); \
     }
-ENTRIES(q4_0, MM_Q4_0, pairs)
-ENTRIES(q4_1, MM_Q4_1, pairs)
-ENTRIES(q5_0, MM_Q5_0, pairs)
-ENTRIES(q5_1, MM_Q5_1, pairs)
-ENTRIES(q8_0, MM_Q8_0, pairs)
-ENTRIES(q2_k, MM_Q2_K, super)
-ENTRIES(q3_k, MM_Q3_K, super)
-ENTRIES(q4_k, MM_Q4_K, super)
-ENTRIES(q5_k, MM_Q5_K, super)
-ENTRIES(q6_k, MM_Q6_K, super)
-
-#define SET(k, type, T)                                                                            \
-    do {                                                                                           \
-        (k)->widen[T] = widen_##type;                                                              \
-        (k)->dot_w[T] = dot_##type;                                                                \
-        (k)->dot_q8[T] = dot_q8_##type;                                                            \
-        (k)->codes[T] = codes_##type;                                                              \
-    } while (0)
+WIDEN(q4_0, MM_Q4_0, pairs)
+WIDEN(q4_1, MM_Q4_1, pairs)
+WIDEN(q5_0, MM_Q5_0, pairs)
+WIDEN(q5_1, MM_Q5_1, pairs)
+WIDEN(q8_0, MM_Q8_0, pairs)
+WIDEN(q2_k, MM_Q2_K, super)
+WIDEN(q3_k, MM_Q3_K, super)
+WIDEN(q4_k, MM_Q4_K, super)
+WIDEN(q5_k, MM_Q5_K, super)
+WIDEN(q6_k, MM_Q6_K, super)
 
 void mm_qrow_init_avx512(struct mm_kern *k)
 {
     k->widen[MM_F16] = widen_f16;
     k->widen[MM_BF16] = widen_bf16;
-    k->dot_w[MM_F32] = dot_f32;
-    k->dot_w[MM_F16] = dot_f16;
-    k->dot_w[MM_BF16] = dot_bf16;
-    SET(k, q4_0, MM_Q4_0);
-    SET(k, q4_1, MM_Q4_1);
-    SET(k, q5_0, MM_Q5_0);
-    SET(k, q5_1, MM_Q5_1);
-    SET(k, q8_0, MM_Q8_0);
-    SET(k, q2_k, MM_Q2_K);
-    SET(k, q3_k, MM_Q3_K);
-    SET(k, q4_k, MM_Q4_K);
-    SET(k, q5_k, MM_Q5_K);
-    SET(k, q6_k, MM_Q6_K);
+    k->widen[MM_Q4_0] = widen_q4_0;
+    k->widen[MM_Q4_1] = widen_q4_1;
+    k->widen[MM_Q5_0] = widen_q5_0;
+    k->widen[MM_Q5_1] = widen_q5_1;
+    k->widen[MM_Q8_0] = widen_q8_0;
+    k->widen[MM_Q2_K] = widen_q2_k;
+    k->widen[MM_Q3_K] = widen_q3_k;
+    k->widen[MM_Q4_K] = widen_q4_k;
+    k->widen[MM_Q5_K] = widen_q5_k;
+    k->widen[MM_Q6_K] = widen_q6_k;
     k->quant_q8 = quant_q8;
-    k->int8_dot = true;
 }

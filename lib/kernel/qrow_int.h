@@ -10,44 +10,30 @@
 static inline size_t mm_qrow_bytes(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0:
-        return 18;
-    case MM_Q4_1:
-        return 20;
-    case MM_Q5_0:
-        return 22;
-    case MM_Q5_1:
-        return 24;
-    case MM_Q8_0:
-        return 34;
-    case MM_Q2_K:
-        return 84;
-    case MM_Q3_K:
-        return 110;
-    case MM_Q4_K:
-        return 144;
-    case MM_Q5_K:
-        return 176;
-    default:
-        return 210; /* MM_Q6_K */
+    case MM_Q4_0: return 18;
+    case MM_Q4_1: return 20;
+    case MM_Q5_0: return 22;
+    case MM_Q5_1: return 24;
+    case MM_Q8_0: return 34;
+    case MM_Q2_K: return 84;
+    case MM_Q3_K: return 110;
+    case MM_Q4_K: return 144;
+    case MM_Q5_K: return 176;
+    default: return 210; /* MM_Q6_K */
     }
 }
 
-/* What to take from an unsigned code; types with a minimum have none, nor has
- * Q8_0, which is stored signed. */
+/* What to take from an unsigned code; types with a minimum have none.  Q8_0 is
+ * stored signed and made unsigned. */
 static inline int mm_qrow_zero(enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q4_0:
-        return 8;
-    case MM_Q5_0:
-        return 16;
-    case MM_Q3_K:
-        return 4;
-    case MM_Q6_K:
-        return 32;
-    default:
-        return 0;
+    case MM_Q4_0: return 8;
+    case MM_Q8_0: return 128;
+    case MM_Q5_0: return 16;
+    case MM_Q3_K: return 4;
+    case MM_Q6_K: return 32;
+    default: return 0;
     }
 }
 

@@ -2,7 +2,7 @@
  *
  * Sixteen registers hold 6 x 16 sums, so a 12 x 32 tile is done in quarters.
  * Products of int8 stay with the scalar code, which is not chosen
- * (int8_mul): pmaddubsw saturates, and without vpdpbusd f32 is no slower.
+ * (int8): pmaddubsw saturates, and without vpdpbusd f32 is no slower.
  */
 #include "kernel/tile.h"
 
@@ -44,8 +44,9 @@ INLINE __m256i first(size_t n)
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* to[i][step] lanes at..at+8 = words 0..n of rows (at most 8; missing ones zero). */
-INLINE void turn(float *to, size_t step, const char *x, size_t ld, size_t n, int rows)
+/* to[i][step] lanes at..at+8 = words 0..n of rows stride bytes apart (at most 8; missing
+ * ones zero). */
+INLINE void turn(float *to, size_t step, const char *x, size_t stride, size_t n, int rows)
 {
     const __m256i keep = first(rows > 0 ? (size_t)rows : 0);
 
@@ -54,7 +55,7 @@ INLINE void turn(float *to, size_t step, const char *x, size_t ld, size_t n, int
 #pragma GCC unroll 8
         for (int r = 0; r < 8; r++)
             v[r] = r < rows ? _mm256_maskload_ps(
-                                  (const float *)(const void *)(x + 4 * (i + (size_t)r * ld)),
+                                  (const float *)(const void *)(x + 4 * i + (size_t)r * stride),
                                   first(n - i))
                             : _mm256_setzero_ps();
         transpose8(v);
@@ -69,13 +70,18 @@ INLINE void turn(float *to, size_t step, const char *x, size_t ld, size_t n, int
 static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
 {
     for (int r = 0; r < mr; r += 8)
-        turn((float *)a + r, (size_t)mr, (const char *)x + 4 * (size_t)r * ld, ld, n, mr - r);
+        turn((float *)a + r, (size_t)mr, (const char *)x + 4 * (size_t)r * ld, 4 * ld, n, mr - r);
+}
+
+static void pack_words(void *to, const void *w, size_t stride, size_t n, int nr)
+{
+    for (int r = 0; r < MM_NR; r += 8)
+        turn((float *)to + r, MM_NR, (const char *)w + (size_t)r * stride, stride, n, nr - r);
 }
 
 static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
 {
-    for (int r = 0; r < MM_NR; r += 8)
-        turn((float *)b + r, MM_NR, (const char *)w + 4 * (size_t)r * ld, ld, n, nr - r);
+    pack_words(b, w, 4 * ld, n, nr);
 }
 
 /* c[rows][16] += a b; a has mr rows interleaved. */
@@ -108,24 +114,12 @@ static void mul_rows(float *c, size_t ldc, const float *a, const float *b, size_
 {
     for (int v = 0; v < MM_NR; v += 16)
         switch (rows) {
-        case 1:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 1);
-            break;
-        case 2:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 2);
-            break;
-        case 3:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 3);
-            break;
-        case 4:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 4);
-            break;
-        case 5:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 5);
-            break;
-        default:
-            mul_quarter(c + v, ldc, a, b + v, k, mr, 6);
-            break;
+        case 1: mul_quarter(c + v, ldc, a, b + v, k, mr, 1); break;
+        case 2: mul_quarter(c + v, ldc, a, b + v, k, mr, 2); break;
+        case 3: mul_quarter(c + v, ldc, a, b + v, k, mr, 3); break;
+        case 4: mul_quarter(c + v, ldc, a, b + v, k, mr, 4); break;
+        case 5: mul_quarter(c + v, ldc, a, b + v, k, mr, 5); break;
+        default: mul_quarter(c + v, ldc, a, b + v, k, mr, 6); break;
         }
 }
 
@@ -139,5 +133,6 @@ void mm_tile_init_avx2(struct mm_kern *k)
 {
     k->pack_a = pack_a;
     k->pack_b = pack_b;
+    k->pack_words = pack_words;
     k->mul_f32 = mul_f32;
 }

@@ -45,12 +45,12 @@ INLINE void transpose16(__m512i v[16])
     }
 }
 
-/* Words 0..15 under mask of rows (missing ones zero), transposed. */
-INLINE void load16(__m512i v[16], const char *x, size_t ld, int rows, __mmask16 mask)
+/* Words 0..15 under mask of rows stride bytes apart (missing ones zero), transposed. */
+INLINE void load16(__m512i v[16], const char *x, size_t stride, int rows, __mmask16 mask)
 {
 #pragma GCC unroll 16
     for (int r = 0; r < 16; r++)
-        v[r] = r < rows ? _mm512_maskz_loadu_epi32(mask, x + 4 * (size_t)r * ld)
+        v[r] = r < rows ? _mm512_maskz_loadu_epi32(mask, x + (size_t)r * stride)
                         : _mm512_setzero_si512();
     transpose16(v);
 }
@@ -65,40 +65,69 @@ static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
     const __mmask16 store = tail_mask((size_t)mr);
     uint32_t *to = a;
 
+    if (mr == 1) {
+        memcpy(a, x, 4 * n);
+        return;
+    }
     for (size_t i = 0; i < n; i += 16) {
         __m512i v[16];
-        load16(v, (const char *)x + 4 * i, ld, mr, tail_mask(n - i));
+        load16(v, (const char *)x + 4 * i, 4 * ld, mr, tail_mask(n - i));
         for (size_t c = 0; c < 16 && i + c < n; c++)
             _mm512_mask_storeu_epi32(to + (i + c) * (size_t)mr, store, v[c]);
     }
 }
 
-static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
+static void pack_words(void *to, const void *w, size_t stride, size_t n, int nr)
 {
-    uint32_t *to = b;
+    uint32_t *p = to;
 
     for (size_t i = 0; i < n; i += 16)
         for (int h = 0; h < VNR; h++) {
             __m512i v[16];
-            load16(v, (const char *)w + 4 * (i + 16 * (size_t)h * ld), ld, nr - 16 * h,
+            load16(v, (const char *)w + 4 * i + 16 * (size_t)h * stride, stride, nr - 16 * h,
                    tail_mask(n - i));
             for (size_t c = 0; c < 16 && i + c < n; c++)
-                _mm512_storeu_si512(to + (i + c) * MM_NR + 16 * h, v[c]);
+                _mm512_storeu_si512(p + (i + c) * MM_NR + 16 * h, v[c]);
         }
 }
 
-static void comp(int32_t *c, const int8_t *q, size_t k, size_t sub)
+static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
 {
-    const __m512i half = _mm512_set1_epi8((char)128);
+    pack_words(b, w, 4 * ld, n, nr);
+}
 
-    for (size_t i = 0; i < k; i += sub, c += MM_NR) {
-        __m512i s[VNR] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
-        for (size_t j = 0; j < sub / 4; j++, q += 4 * MM_NR)
-            for (int v = 0; v < VNR; v++)
-                s[v] = _mm512_dpbusd_epi32(s[v], half, _mm512_loadu_si512(q + 64 * v));
-        for (int v = 0; v < VNR; v++)
-            _mm512_storeu_si512(c + 16 * v, _mm512_sub_epi32(_mm512_setzero_si512(), s[v]));
+/* Halves 0 and 1 of the words of 32 rows. */
+INLINE void split_halves(uint16_t *to, __m512i a, __m512i b)
+{
+    const __m512i even =
+        _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                         24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, even, b));
+    _mm512_storeu_si512(
+        to + MM_NR, _mm512_permutex2var_epi16(a, _mm512_add_epi16(even, _mm512_set1_epi16(1)), b));
+}
+
+/* Whole words are turned as such; an odd half is left. */
+static void pack_halves(void *to, const void *w, size_t stride, size_t n, int nr)
+{
+    const char *from = w;
+    uint16_t *p = to;
+    size_t i = 0;
+
+    for (; i + 1 < n && n > 2; i += 32) {
+        const size_t words = n / 2 - i / 2;
+        __m512i a[16], b[16];
+        load16(a, from + 2 * i, stride, nr, tail_mask(words));
+        load16(b, from + 2 * i + 16 * stride, stride, nr - 16, tail_mask(words));
+        for (size_t c = 0; c < 16 && c < words; c++)
+            split_halves(p + (i + 2 * c) * MM_NR, a[c], b[c]);
     }
+    for (i = n > 2 ? n & ~(size_t)1 : 0; i < n; i++)
+        for (size_t r = 0; r < MM_NR; r++) {
+            p[i * MM_NR + r] = 0;
+            if (r < (size_t)nr)
+                memcpy(p + i * MM_NR + r, from + r * stride + 2 * i, 2);
+        }
 }
 
 INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, size_t k, const int mr)
@@ -127,59 +156,42 @@ INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, siz
 static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
 {
     switch (mr) {
-    case 1:
-        mul_f32_mr(c, ldc, a, b, k, 1);
-        break;
-    case 2:
-        mul_f32_mr(c, ldc, a, b, k, 2);
-        break;
-    case 3:
-        mul_f32_mr(c, ldc, a, b, k, 3);
-        break;
-    case 4:
-        mul_f32_mr(c, ldc, a, b, k, 4);
-        break;
-    case 5:
-        mul_f32_mr(c, ldc, a, b, k, 5);
-        break;
-    case 6:
-        mul_f32_mr(c, ldc, a, b, k, 6);
-        break;
-    case 7:
-        mul_f32_mr(c, ldc, a, b, k, 7);
-        break;
-    case 8:
-        mul_f32_mr(c, ldc, a, b, k, 8);
-        break;
-    case 9:
-        mul_f32_mr(c, ldc, a, b, k, 9);
-        break;
-    case 10:
-        mul_f32_mr(c, ldc, a, b, k, 10);
-        break;
-    case 11:
-        mul_f32_mr(c, ldc, a, b, k, 11);
-        break;
-    default:
-        mul_f32_mr(c, ldc, a, b, k, 12);
-        break;
+    case 1: mul_f32_mr(c, ldc, a, b, k, 1); break;
+    case 2: mul_f32_mr(c, ldc, a, b, k, 2); break;
+    case 3: mul_f32_mr(c, ldc, a, b, k, 3); break;
+    case 4: mul_f32_mr(c, ldc, a, b, k, 4); break;
+    case 5: mul_f32_mr(c, ldc, a, b, k, 5); break;
+    case 6: mul_f32_mr(c, ldc, a, b, k, 6); break;
+    case 7: mul_f32_mr(c, ldc, a, b, k, 7); break;
+    case 8: mul_f32_mr(c, ldc, a, b, k, 8); break;
+    case 9: mul_f32_mr(c, ldc, a, b, k, 9); break;
+    case 10: mul_f32_mr(c, ldc, a, b, k, 10); break;
+    case 11: mul_f32_mr(c, ldc, a, b, k, 11); break;
+    default: mul_f32_mr(c, ldc, a, b, k, 12); break;
     }
 }
 
-INLINE __m512i word(const uint8_t *p)
+INLINE __m512i word(const int8_t *p)
 {
     int32_t w;
     memcpy(&w, p, sizeof(w));
     return _mm512_set1_epi32(w);
 }
 
-/* The signed codes are the second operand of vpdpbusd, so A is unsigned: the
- * 128 too much is undone by starting from comp. */
+/* Integer sums of a sub-block start from what the zero point takes away. */
+INLINE void sub_start(__m512i n[MM_MR8][VNR], const int32_t *neg, const int mr, __m512i shift)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++)
+        n[r][0] = n[r][1] = _mm512_sllv_epi32(_mm512_set1_epi32(neg[r]), shift);
+}
+
 INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
                       size_t k, const int mr, const size_t sub, const int min)
 {
-    const uint8_t *aq = a->q;
-    const int8_t *bq = b->q;
+    const __m512i shift = _mm512_set1_epi32(b->kind.zero ? __builtin_ctz(b->kind.zero) : 0);
+    const int8_t *aq = a->q;
+    const uint8_t *bq = b->q;
     __m512 s[MM_MR8][VNR];
 
 #pragma GCC unroll 6
@@ -187,34 +199,36 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
         s[r][0] = s[r][1] = _mm512_setzero_ps();
     for (size_t t = 0; t < k / sub; t++) {
         const float *ad = a->d + t * sub / MM_QBLOCK * (size_t)mr;
-        const float *as = (sub == 32 ? a->s32 : a->s16) + t * (size_t)mr;
+        const float *as = (sub == 32 ? a->sum32 : a->sum16) + t * (size_t)mr;
         __m512i n[MM_MR8][VNR];
+        if (min)
 #pragma GCC unroll 6
-        for (int r = 0; r < mr; r++) {
-            n[r][0] = _mm512_loadu_si512(b->comp + t * MM_NR);
-            n[r][1] = _mm512_loadu_si512(b->comp + t * MM_NR + 16);
-        }
+            for (int r = 0; r < mr; r++)
+                n[r][0] = n[r][1] = _mm512_setzero_si512();
+        else
+            sub_start(n, (sub == 32 ? a->neg32 : a->neg16) + t * (size_t)mr, mr, shift);
 #pragma GCC unroll 8
         for (size_t i = 0; i < sub / 4; i++, aq += 4 * mr, bq += 4 * MM_NR) {
             const __m512i b0 = _mm512_loadu_si512(bq), b1 = _mm512_loadu_si512(bq + 64);
 #pragma GCC unroll 6
             for (int r = 0; r < mr; r++) {
                 const __m512i x = word(aq + 4 * r);
-                n[r][0] = _mm512_dpbusd_epi32(n[r][0], x, b0);
-                n[r][1] = _mm512_dpbusd_epi32(n[r][1], x, b1);
+                n[r][0] = _mm512_dpbusd_epi32(n[r][0], b0, x);
+                n[r][1] = _mm512_dpbusd_epi32(n[r][1], b1, x);
             }
         }
-#pragma GCC unroll 6
-        for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-            for (int v = 0; v < VNR; v++) {
-                const __m512 d = _mm512_mul_ps(_mm512_set1_ps(ad[r]),
-                                               _mm512_loadu_ps(b->d + t * MM_NR + 16 * v));
-                s[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(n[r][v]), d, s[r][v]);
+        for (int v = 0; v < VNR; v++) {
+            const __m512 d = _mm512_loadu_ps(b->d + t * MM_NR + 16 * v);
+            const __m512 m = min ? _mm512_loadu_ps(b->m + t * MM_NR + 16 * v) : d;
+#pragma GCC unroll 6
+            for (int r = 0; r < mr; r++) {
+                s[r][v] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(n[r][v]), d),
+                                          _mm512_set1_ps(ad[r]), s[r][v]);
                 if (min)
-                    s[r][v] = _mm512_fmadd_ps(_mm512_set1_ps(as[r]),
-                                              _mm512_loadu_ps(b->m + t * MM_NR + 16 * v), s[r][v]);
+                    s[r][v] = _mm512_fmadd_ps(_mm512_set1_ps(as[r]), m, s[r][v]);
             }
+        }
     }
 #pragma GCC unroll 6
     for (int r = 0; r < mr; r++, c += ldc) {
@@ -223,30 +237,18 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
     }
 }
 
-#define MUL_Q8(name, sub, min)                                                                     \
-    static void name(float *c, size_t ldc, const struct mm_q8_rows *a,                             \
-                     const struct mm_q8_panel *b, size_t k, int mr)                                \
-    {                                                                                              \
-        switch (mr) {                                                                              \
-        case 1:                                                                                    \
-            mul_q8_mr(c, ldc, a, b, k, 1, sub, min);                                               \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            mul_q8_mr(c, ldc, a, b, k, 2, sub, min);                                               \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            mul_q8_mr(c, ldc, a, b, k, 3, sub, min);                                               \
-            break;                                                                                 \
-        case 4:                                                                                    \
-            mul_q8_mr(c, ldc, a, b, k, 4, sub, min);                                               \
-            break;                                                                                 \
-        case 5:                                                                                    \
-            mul_q8_mr(c, ldc, a, b, k, 5, sub, min);                                               \
-            break;                                                                                 \
-        default:                                                                                   \
-            mul_q8_mr(c, ldc, a, b, k, 6, sub, min);                                               \
-            break;                                                                                 \
-        }                                                                                          \
+#define MUL_Q8(name, sub, min) \
+    static void name(float *c, size_t ldc, const struct mm_q8_rows *a, \
+                     const struct mm_q8_panel *b, size_t k, int mr) \
+    { \
+        switch (mr) { \
+        case 1: mul_q8_mr(c, ldc, a, b, k, 1, sub, min); break; \
+        case 2: mul_q8_mr(c, ldc, a, b, k, 2, sub, min); break; \
+        case 3: mul_q8_mr(c, ldc, a, b, k, 3, sub, min); break; \
+        case 4: mul_q8_mr(c, ldc, a, b, k, 4, sub, min); break; \
+        case 5: mul_q8_mr(c, ldc, a, b, k, 5, sub, min); break; \
+        default: mul_q8_mr(c, ldc, a, b, k, 6, sub, min); break; \
+        } \
     }
 MUL_Q8(mul_q8_32, 32, 0)
 MUL_Q8(mul_q8_32m, 32, 1)
@@ -257,11 +259,12 @@ void mm_tile_init_avx512(struct mm_kern *k)
 {
     k->pack_a = pack_a;
     k->pack_b = pack_b;
-    k->comp = comp;
+    k->pack_words = pack_words;
+    k->pack_halves = pack_halves;
     k->mul_f32 = mul_f32;
     k->mul_q8[0][0] = mul_q8_32;
     k->mul_q8[0][1] = mul_q8_32m;
     k->mul_q8[1][0] = mul_q8_16;
     k->mul_q8[1][1] = mul_q8_16m;
-    k->int8_mul = true;
+    k->int8 = true;
 }

@@ -11,24 +11,39 @@
 #include "base/pool.h"
 #include "base/tensor.h"
 #include "kernel/kernel.h"
+#include "kernel/packed.h"
 
 struct mm_wmat;
 
 enum mm_arith {
     MM_ARITH_EXACT, /* f32 products and sums of the widened weights: --exact */
-    MM_ARITH_FAST,  /* the fastest this machine has: bf16 or int8 activations */
-    MM_ARITH_MANY   /* added to either: few rows are rounded as many rows are */
+    MM_ARITH_FAST,  /* the fastest this machine has: int8 activations */
+    MM_ARITH_MANY   /* added to either: no longer changes anything */
 };
 
 enum mm_wmat_pack {
-    MM_WMAT_BORROW, /* use w->data where it lies; it must outlive the wmat */
-    MM_WMAT_PACK    /* copy it into memory of the wmat: w->data is not kept */
+    MM_WMAT_BORROW, /* use w->data, rows as they lie; it must outlive the wmat */
+    MM_WMAT_PACK    /* copy it, packed, into memory of the wmat: w->data is not kept */
 };
 
 /* mm_wmat_new: wrap w [out, in] (ndim 2, any dtype that mm_tensor_to_f32
- * takes; rows of quantised types are whole blocks).  MM_ENOMEM. */
+ * takes; rows of quantised types are whole blocks).  Packed and borrowed give
+ * the same results; a borrowed one is packed again by each product, so it is
+ * for look-ups, and for weights that change.  p: packs with its threads; may be
+ * NULL.  MM_ENOMEM. */
 MM_MUST_CHECK int mm_wmat_new(struct mm_wmat **m, const struct mm_tensor *w, enum mm_wmat_pack pack,
-                              struct mm_err *e);
+                              struct mm_pool *p, struct mm_err *e);
+
+/* mm_wmat_borrow_packed: wrap a matrix that lies packed (packed.h) at data, mapped
+ * from a file say: mm_packed_bytes of it, 64-byte aligned; it must outlive the
+ * wmat.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_wmat_borrow_packed(struct mm_wmat **m, enum mm_dtype t, size_t out, size_t in,
+                                        const void *data, struct mm_err *e);
+
+/* mm_wmat_packed: the packed bytes of the wmat's matrix; NULL if its rows are
+ * borrowed as they lie. */
+const void *mm_wmat_packed(const struct mm_wmat *m, size_t *bytes);
+
 void mm_wmat_free(struct mm_wmat *m); /* takes NULL */
 
 size_t mm_wmat_out(const struct mm_wmat *m);
@@ -40,9 +55,8 @@ void mm_wmat_row(float *y, const struct mm_wmat *m, size_t r);
 
 /* mm_wmat_mul: y[rows][out] = x[rows][in] W^T + b.  b [out] or NULL.  y does
  * not overlap x.  Work is cut into tiles fixed by the shapes; p may be NULL.
- * scratch is kept inside a per-call arena of the pool's threads; the result
- * does not depend on the number of threads.  The rounding of a row may depend
- * on rows (few or many; not with MM_ARITH_MANY), not on the other rows' values.
+ * scratch is kept with the pool.  The result of a row depends neither on the
+ * number of threads, nor on the other rows or how many they are.
  * Returns 0, or MM_ENOMEM. */
 MM_MUST_CHECK int mm_wmat_mul(float *y, const float *x, size_t rows, const struct mm_wmat *m,
                               const float *b, enum mm_arith arith, struct mm_pool *p);

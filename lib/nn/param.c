@@ -134,7 +134,7 @@ struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, c
     q->src = as_matrix(t);
     q->var.t = q->src;
     q->var.t.data = NULL;
-    if (mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL) < 0) {
+    if (mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL, NULL) < 0) {
         p->failed = true;
         return NULL;
     }
@@ -177,7 +177,7 @@ static bool transpose(struct param *q, const struct mm_tensor *t)
     q->var.t.shape[1] = t->shape[0];
     q->var.t.data = turned;
     q->src = q->var.t;
-    return mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL) == 0;
+    return mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL, NULL) == 0;
 }
 
 struct mm_var *mm_param_transposed(struct mm_params *p, const struct mm_tensor *t, const char *fmt,
@@ -230,7 +230,7 @@ static int train(struct param *q, struct mm_err *e)
     if (!q->grad || (!q->data && !widen(q)))
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     if (q->var.w) {
-        if (mm_wmat_new(&m, &q->var.t, MM_WMAT_BORROW, e) < 0)
+        if (mm_wmat_new(&m, &q->var.t, MM_WMAT_BORROW, NULL, e) < 0)
             return MM_ENOMEM;
         mm_wmat_free(q->var.w);
         q->var.w = m;

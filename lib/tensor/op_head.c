@@ -143,7 +143,7 @@ struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const stru
                       .scale = scale, .w = w->w };
     const bool records = mm_tape_records(c, in, 2);
     struct mm_var *y = mm_var_new(c, 0, NULL);
-    if (!y || (!s.w && mm_wmat_new(&own, &w->t, MM_WMAT_BORROW, &c->err) < 0))
+    if (!y || (!s.w && mm_wmat_new(&own, &w->t, MM_WMAT_BORROW, c->pool, &c->err) < 0))
         return NULL;
     s.w = own ? own : s.w;
     /* dh first: what lies behind it goes with the scope */

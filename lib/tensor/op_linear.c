@@ -29,7 +29,7 @@ static const struct mm_wmat *matrix(struct mm_ctx *c, const struct mm_var *w, st
     *own = NULL;
     if (w->w)
         return w->w;
-    if (mm_wmat_new(own, &w->t, MM_WMAT_BORROW, &c->err) < 0)
+    if (mm_wmat_new(own, &w->t, MM_WMAT_BORROW, c->pool, &c->err) < 0)
         return NULL;
     return *own;
 }

@@ -57,18 +57,18 @@ static float *random_floats(size_t n)
 enum { SPIN = 2000000, CHAINS = 12 };
 
 /* One instruction on CHAINS registers, again and again: op works on a[i]. */
-#define SPIN_LOOP(start, op)                                                                       \
-    _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++)                                      \
-    {                                                                                              \
-        a[i] = start;                                                                              \
-    }                                                                                              \
-    for (long n = 0; n < SPIN; n++) {                                                              \
-        _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++)                                  \
-        {                                                                                          \
-            op;                                                                                    \
-            __asm__ volatile("" : "+v"(a[i]));                                                     \
-        }                                                                                          \
-    }                                                                                              \
+#define SPIN_LOOP(start, op) \
+    _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) \
+    { \
+        a[i] = start; \
+    } \
+    for (long n = 0; n < SPIN; n++) { \
+        _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) \
+        { \
+            op; \
+            __asm__ volatile("" : "+v"(a[i])); \
+        } \
+    } \
     (void)arg, (void)tile, (void)thread
 
 __attribute__((target("avx512f"))) static void spin_f32(void *arg, size_t tile, int thread)
@@ -172,6 +172,21 @@ static double time_mul(float *y, const float *x, size_t rows, const struct mm_wm
     return t;
 }
 
+static double time_pack(const struct mm_tensor *w, struct mm_pool *p)
+{
+    double t = 1e9;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        const double start = mm_now();
+        struct mm_wmat *m;
+        if (mm_wmat_new(&m, w, MM_WMAT_PACK, p, NULL))
+            exit(70);
+        t = best(t, mm_now() - start);
+        mm_wmat_free(m);
+    }
+    return t;
+}
+
 /* Several copies of the matrix, so that one row of x reads memory, not cache. */
 static void bench_wmat(enum mm_dtype d, const float *f, const float *x, float *y, struct mm_pool *p)
 {
@@ -193,14 +208,20 @@ static void bench_wmat(enum mm_dtype d, const float *f, const float *x, float *y
     const struct mm_tensor one = { d, 2, { OUT, IN }, data };
     const struct mm_tensor all = { d, 2, { OUT * COPIES, IN }, data };
     struct mm_wmat *m1, *m;
-    if (mm_wmat_new(&m1, &one, MM_WMAT_BORROW, NULL) || mm_wmat_new(&m, &all, MM_WMAT_BORROW, NULL))
+    if (mm_wmat_new(&m1, &one, MM_WMAT_PACK, p, NULL) ||
+        mm_wmat_new(&m, &all, MM_WMAT_PACK, p, NULL))
         exit(70);
     const double bytes = (double)stride * OUT * COPIES, ops = 2.0 * IN * OUT * ROWS;
-    printf("wmat %-5s 1 row %6.1f GB/s, exact %6.1f   512 rows %7.1f GFLOP/s, exact %7.1f\n",
-           mm_dtype_name(d), bytes / time_mul(y, x, 1, m, MM_ARITH_FAST, p) * 1e-9,
+    const double row = time_mul(y, x, 1, m, MM_ARITH_FAST, p);
+    printf("wmat %-5s 1 row %6.1f GB/s, exact %6.1f; 8 rows x%.2f, 32 rows x%.2f;"
+           " 512 rows %7.1f GFLOP/s, exact %7.1f; packs %.1f GB/s\n",
+           mm_dtype_name(d), bytes / row * 1e-9,
            bytes / time_mul(y, x, 1, m, MM_ARITH_EXACT, p) * 1e-9,
+           time_mul(y, x, 8, m, MM_ARITH_FAST, p) / row,
+           time_mul(y, x, 32, m, MM_ARITH_FAST, p) / row,
            ops / time_mul(y, x, ROWS, m1, MM_ARITH_FAST, p) * 1e-9,
-           ops / time_mul(y, x, ROWS, m1, MM_ARITH_EXACT, p) * 1e-9);
+           ops / time_mul(y, x, ROWS, m1, MM_ARITH_EXACT, p) * 1e-9,
+           bytes / time_pack(&all, p) * 1e-9);
     mm_wmat_free(m1);
     mm_wmat_free(m);
     free(data);
@@ -212,7 +233,7 @@ static void bench_wmats(struct mm_pool *p)
                                            MM_Q4_1, MM_Q5_0, MM_Q5_1, MM_Q2_K, MM_Q3_K,
                                            MM_Q4_K, MM_Q5_K, MM_Q6_K };
     float *f = random_floats((size_t)IN * OUT), *x = random_floats((size_t)IN * ROWS);
-    float *y = must(malloc((size_t)OUT * ROWS * sizeof(*y)));
+    float *y = must(malloc((size_t)OUT * ROWS * sizeof(*y))); /* 16 copies x 32 rows too */
 
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         bench_wmat(types[i], f, x, y, p);

@@ -37,6 +37,27 @@ static void check_pack_b(const struct mm_kern *k, const struct mm_kern *c, size_
     kt_free(&bz);
 }
 
+/* Rows of words or halves at odd addresses, an odd stride apart. */
+static void check_pack_rows(const struct mm_kern *k, size_t size, size_t n, int nr,
+                            struct mm_rng *r)
+{
+    const size_t stride = n * size + 3, len = (size_t)(nr - 1) * stride + n * size;
+    struct kt_buf bw, bb;
+    unsigned char *w = kt_alloc(&bw, len), *b = kt_alloc(&bb, n * MM_NR * size);
+    static const unsigned char zero[4] = { 0 };
+
+    for (size_t i = 0; i < len; i++)
+        w[i] = (unsigned char)mm_rng_u64(r);
+    (size == 4 ? k->pack_words : k->pack_halves)(b, w, stride, n, nr);
+    for (size_t i = 0; i < n * MM_NR; i++) {
+        const size_t row = i % MM_NR;
+        assert_memory_equal(b + i * size,
+                            row < (size_t)nr ? w + row * stride + i / MM_NR * size : zero, size);
+    }
+    kt_free(&bw);
+    kt_free(&bb);
+}
+
 static void test_pack(void **state)
 {
     struct mm_kern c;
@@ -53,8 +74,11 @@ static void test_pack(void **state)
         for (size_t n = 0; n < 36; n++) {
             for (int mr = 1; mr <= MM_MR; mr++)
                 check_pack_a(&k, &c, n, mr, &r);
-            for (int nr = 1; nr <= MM_NR; nr++)
+            for (int nr = 1; nr <= MM_NR; nr++) {
                 check_pack_b(&k, &c, n, nr, &r);
+                check_pack_rows(&k, 4, n, nr, &r);
+                check_pack_rows(&k, 2, n, nr, &r);
+            }
         }
     }
 }
@@ -111,62 +135,74 @@ static void test_mul_f32(void **state)
 }
 
 struct int8_case {
-    struct kt_buf b[8];
+    struct kt_buf b[9];
     struct mm_q8_rows a;
     struct mm_q8_panel p;
 };
 
-/* Codes over the whole range of a signed byte, or all at its ends. */
-static void int8_new(struct int8_case *s, size_t n, size_t m, size_t sub, bool min, bool worst,
-                     struct mm_rng *r)
+/* Random sums too: the kernel has to use what it is given. */
+static void int8_rows(struct int8_case *s, size_t n, size_t m, bool worst, struct mm_rng *r)
 {
-    const size_t subs = n / sub;
+    const size_t nb = n / 32 * m;
+    void *p[6];
 
-    s->a = (struct mm_q8_rows){ kt_alloc(&s->b[0], n * m), kt_alloc(&s->b[1], n / 32 * m * 4),
-                                kt_alloc(&s->b[2], n / 32 * m * 4),
-                                kt_alloc(&s->b[3], n / 16 * m * 4) };
-    s->p =
-        (struct mm_q8_panel){ kt_alloc(&s->b[4], n * MM_NR), kt_alloc(&s->b[5], subs * MM_NR * 4),
-                              kt_alloc(&s->b[6], subs * MM_NR * 4),
-                              kt_alloc(&s->b[7], subs * MM_NR * 4) };
+    for (int i = 0; i < 6; i++)
+        p[i] = kt_alloc(&s->b[i], nb * (i == 0 ? 32 : i == 3 || i == 5 ? 8 : 4));
+    s->a = (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
     for (size_t i = 0; i < n * m; i++)
-        s->a.q[i] = worst ? 255 : (uint8_t)(1 + mm_rng_below(r, 255));
+        s->a.q[i] = (int8_t)(worst ? 127 : (int)mm_rng_below(r, 255) - 127);
+    for (size_t i = 0; i < nb; i++)
+        s->a.neg32[i] = worst ? -4064 : (int)mm_rng_below(r, 8128) - 4064;
+    for (size_t i = 0; i < 2 * nb; i++)
+        s->a.neg16[i] = worst ? -2032 : (int)mm_rng_below(r, 4064) - 2032;
+    kt_fill(s->a.d, nb, r, false);
+    kt_fill(s->a.sum32, nb, r, false);
+    kt_fill(s->a.sum16, 2 * nb, r, false);
+}
+
+/* Codes over the whole range that goes with the zero point, or all at its ends. */
+static void int8_panel(struct int8_case *s, size_t n, struct mm_q8_kind kind, bool worst,
+                       struct mm_rng *r)
+{
+    const size_t subs = n / kind.sub * MM_NR;
+    const unsigned top = kind.zero == 128 ? 255 : 63;
+
+    s->p = (struct mm_q8_panel){ kt_alloc(&s->b[6], n * MM_NR), kt_alloc(&s->b[7], subs * 4),
+                                 kt_alloc(&s->b[8], subs * 4), kind };
     for (size_t i = 0; i < n * MM_NR; i++)
-        s->p.q[i] = worst ? (i % 2 ? -128 : -127) : (int8_t)mm_rng_u64(r);
-    kt_fill(s->a.d, n / 32 * m, r, false);
-    kt_fill(s->a.s32, n / 32 * m, r, false);
-    kt_fill(s->a.s16, n / 16 * m, r, false);
-    kt_fill(s->p.d, subs * MM_NR, r, false);
-    kt_fill(s->p.m, subs * MM_NR, r, false);
-    if (!min)
+        s->p.q[i] = (uint8_t)(worst ? (i & 64 ? 0 : top) : mm_rng_below(r, top + 1));
+    kt_fill(s->p.d, subs, r, false);
+    kt_fill(s->p.m, subs, r, false);
+    if (!kind.min)
         s->p.m = NULL;
 }
 
-static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, size_t sub, bool min,
+static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8_kind kind,
                          bool worst, struct mm_rng *r)
 {
-    const size_t m = (size_t)mr, ld = MM_NR + 3, len = (m - 1) * ld + MM_NR;
+    const size_t m = (size_t)mr, ld = MM_NR + 3, len = (m - 1) * ld + MM_NR, sub = kind.sub;
     struct int8_case s;
     struct kt_buf bc;
     float *c = kt_alloc(&bc, len * 4);
 
-    int8_new(&s, n, m, sub, min, worst, r);
-    k->comp(s.p.comp, s.p.q, n, sub);
+    int8_rows(&s, n, m, worst, r);
+    int8_panel(&s, n, kind, worst, r);
     for (size_t i = 0; i < len; i++)
         c[i] = 1;
-    k->mul_q8[sub == 16][min](c, ld, &s.a, &s.p, n, mr);
+    k->mul_q8[sub == 16][kind.min](c, ld, &s.a, &s.p, n, mr);
     for (size_t i = 0; i < len; i++) {
         const size_t row = i / ld, col = i % ld;
         double sum = 1, abs = 1;
         for (size_t j = 0; col < MM_NR && j < n; j += sub) {
-            const float *as = sub == 32 ? s.a.s32 : s.a.s16;
-            double p = 0;
+            const size_t t = j / sub;
+            double p = kind.zero * (double)(sub == 32 ? s.a.neg32 : s.a.neg16)[t * m + row];
             for (size_t e = j; e < j + sub; e++)
-                p += (s.a.q[(e / 4 * m + row) * 4 + e % 4] - 128) *
-                     s.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
-            p *= (double)s.a.d[j / 32 * m + row] * (double)s.p.d[j / sub * MM_NR + col];
-            const double o =
-                min ? (double)as[j / sub * m + row] * (double)s.p.m[j / sub * MM_NR + col] : 0;
+                p +=
+                    s.a.q[(e / 4 * m + row) * 4 + e % 4] * s.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
+            p *= (double)s.a.d[j / 32 * m + row] * (double)s.p.d[t * MM_NR + col];
+            const double o = kind.min ? (double)(sub == 32 ? s.a.sum32 : s.a.sum16)[t * m + row] *
+                                            (double)s.p.m[t * MM_NR + col]
+                                      : 0;
             sum += p + o;
             abs += fabs(p) + fabs(o);
         }
@@ -175,12 +211,44 @@ static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, size_t sub, 
                  (double)c[i], sum);
     }
     kt_free(&bc);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         kt_free(&s.b[i]);
+}
+
+/* The sums of row r are the same bits for any number of rows. */
+static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, struct mm_rng *r)
+{
+    enum { N = 96 };
+    struct int8_case all, one;
+    float want[MM_NR], got[MM_MR8 * MM_NR];
+
+    int8_rows(&one, N, 1, false, r);
+    int8_panel(&one, N, kind, false, r);
+    memset(want, 0, sizeof(want));
+    k->mul_q8[kind.sub == 16][kind.min](want, MM_NR, &one.a, &one.p, N, 1);
+    for (size_t mr = 1; mr <= MM_MR8; mr++) {
+        int8_rows(&all, N, mr, false, r);
+        for (int b = 0; b < 6; b++) /* every row is the one */
+            for (size_t i = 0; i < one.b[b].n / 4; i++)
+                for (size_t row = 0; row < mr; row++)
+                    memcpy(all.b[b].p + 4 * (i * mr + row), one.b[b].p + 4 * i, 4);
+        memset(got, 0, sizeof(got));
+        k->mul_q8[kind.sub == 16][kind.min](got, MM_NR, &all.a, &one.p, N, (int)mr);
+        for (size_t row = 0; row < mr; row++)
+            assert_memory_equal(got + row * MM_NR, want, sizeof(want));
+        for (int b = 0; b < 6; b++)
+            kt_free(&all.b[b]);
+    }
+    for (int b = 0; b < 9; b++)
+        kt_free(&one.b[b]);
 }
 
 static void test_mul_q8(void **state)
 {
+    static const struct mm_q8_kind kinds[] = { { 32, 8, false },   { 32, 16, false },
+                                               { 32, 128, false }, { 32, 0, true },
+                                               { 16, 4, false },   { 16, 32, false },
+                                               { 16, 0, true } };
     (void)state;
     for (size_t t = 0; t < KT_TABLES; t++) {
         struct mm_kern k;
@@ -189,10 +257,13 @@ static void test_mul_q8(void **state)
             continue;
         mm_kern_init(&k, kt_tables[t].cpu);
         mm_rng_seed(&r, 3);
-        for (int mr = 1; mr <= MM_MR8; mr++)
-            for (size_t n = 0; n <= 96; n += 32)
-                for (int kind = 0; kind < 8; kind++)
-                    check_mul_q8(&k, n, mr, kind & 1 ? 16 : 32, kind & 2, kind & 4, &r);
+        for (size_t kind = 0; kind < sizeof(kinds) / sizeof(*kinds); kind++) {
+            for (int mr = 1; mr <= MM_MR8; mr++)
+                for (size_t n = 0; n <= 96; n += 32)
+                    for (int worst = 0; worst < 2; worst++)
+                        check_mul_q8(&k, n, mr, kinds[kind], worst, &r);
+            check_rows_q8(&k, kinds[kind], &r);
+        }
     }
 }
 

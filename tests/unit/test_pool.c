@@ -89,12 +89,32 @@ static void test_crowded(void **state)
     mm_pool_free(p);
 }
 
+/* A block grows and stays where it is for less. */
+static void test_scratch(void **state)
+{
+    struct mm_pool *p = mm_pool_new(1);
+    (void)state;
+    assert_non_null(p);
+    char *a = mm_pool_scratch(p, 100);
+    assert_non_null(a);
+    assert_true((uintptr_t)a % 64 == 0);
+    memset(a, 1, 100);
+    assert_ptr_equal(mm_pool_scratch(p, 1), a);
+    char *b = mm_pool_scratch(p, 1 << 20);
+    assert_non_null(b);
+    memset(b, 2, 1 << 20);
+    assert_null(mm_pool_scratch(p, SIZE_MAX - 8));
+    assert_non_null(mm_pool_scratch(p, 1));
+    mm_pool_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_null),
         cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_scratch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

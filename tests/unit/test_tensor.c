@@ -202,7 +202,7 @@ static void packed_and_plain_weights_agree(void **state)
         w[i] = filled(&c, 2, ws, 3, false);
         x[i] = filled(&c, 2, xs, 4, true);
         if (i == 1) {
-            assert_int_equal(mm_wmat_new(&w[i]->w, &w[i]->t, MM_WMAT_PACK, NULL), 0);
+            assert_int_equal(mm_wmat_new(&w[i]->w, &w[i]->t, MM_WMAT_PACK, NULL, NULL), 0);
             w[i]->t.data = NULL;
         }
         mm_linear_group(&c, &y[i], x[i], (const struct mm_var *const[]){ w[i] }, NULL, 1);

@@ -1,0 +1,274 @@
+/* wmat_mul.c: y = x W^T + b for any number of rows of activations.
+ *
+ * First the activations are interleaved in groups of a few rows (f32, or int8
+ * with a scale per 32).  Then each tile takes panels of MM_NR rows of W: a chunk
+ * of k at a time is unpacked into L1 and multiplied with every group (Goto, van
+ * de Geijn 2008).  With one row all of this keeps up with memory; with many,
+ * unpacking costs nothing.  Sums over k run in order, chunk by chunk, whatever
+ * the number of rows.
+ */
+#include "kernel/wmat.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "kernel/wmat_int.h"
+
+enum {
+    ROWS = 768,             /* rows of a tile: a multiple of MM_MR and MM_MR8 */
+    K_INT8 = 512,           /* k of a chunk: 16 KiB of codes, 8 KiB of scales */
+    SUBS = K_INT8 / 16,     /*   at most */
+    FEW_ROWS = 8,           /* up to here a tile is at least */
+    TILE_BYTES = 32 << 10,  /*   so many bytes of weights */
+    SHARE_FLOATS = 16 << 10 /* fewer activations are prepared by the caller alone */
+};
+
+/* Scratch of one thread. */
+struct work {
+    union {
+        struct mm_wmat_f32 f32;
+        struct {
+            uint8_t q[K_INT8 * MM_NR];
+            float d[SUBS * MM_NR], m[SUBS * MM_NR];
+            uint8_t packed[2 * K_INT8 * MM_NR];
+        } int8;
+    } u;
+    float c[ROWS * MM_NR];
+};
+
+struct job {
+    const struct mm_kern *k;
+    float *const *y;
+    const float *x;
+    size_t rows, in, nb; /* nb: blocks of 32 a row */
+    const struct mm_wmat *const *m;
+    const float *const *b;
+    int n;
+    size_t groups, groups8; /* of f32 and of int8 activations to prepare */
+    const float *a;         /* [in][mr] for each group of at most MM_MR rows */
+    float *a_to;            /* a, to be written */
+    struct mm_q8_rows a8;   /* groups of at most MM_MR8 rows */
+    struct work *work;
+};
+
+struct span {
+    size_t r0, n;
+};
+
+/* Group g: the rows of each tile are shared out evenly in groups of at most most. */
+static struct span group_rows(size_t rows, size_t most, size_t g)
+{
+    const size_t full = ROWS / most, first = g / full * ROWS;
+    const size_t n = mm_min_size(ROWS, rows - first), groups = mm_div_up(n, most);
+    const size_t r0 = g % full * n / groups, r1 = (g % full + 1) * n / groups;
+
+    return (struct span){ first + r0, r1 - r0 };
+}
+
+static bool uses_int8(const struct job *j, const struct mm_wmat *m)
+{
+    return j->groups8 && mm_dtype_quantised(m->dtype);
+}
+
+/* A group of int8 activations from column k0 on. */
+static struct mm_q8_rows rows8(const struct job *j, struct span g, size_t k0)
+{
+    const size_t at = g.r0 * j->nb, t = k0 / 32 * g.n;
+
+    return (struct mm_q8_rows){
+        j->a8.q + at * MM_QBLOCK + k0 * g.n, j->a8.d + at + t,     j->a8.neg32 + at + t,
+        j->a8.neg16 + 2 * (at + t),          j->a8.sum32 + at + t, j->a8.sum16 + 2 * (at + t)
+    };
+}
+
+static void prepare_group(void *arg, size_t i, int thread)
+{
+    const struct job *j = arg;
+
+    (void)thread;
+    if (i < j->groups) {
+        const struct span g = group_rows(j->rows, MM_MR, i);
+        j->k->pack_a(j->a_to + g.r0 * j->in, j->x + g.r0 * j->in, j->in, j->in, (int)g.n);
+        return;
+    }
+    const struct span g = group_rows(j->rows, MM_MR8, i - j->groups);
+    const struct mm_q8_rows a = rows8(j, g, 0);
+    for (size_t r = 0; r < g.n; r++)
+        j->k->quant_q8(&a, j->x + (g.r0 + r) * j->in, j->in, (int)g.n, (int)r);
+}
+
+/* What a tile works on. */
+struct tile {
+    const struct mm_wmat *m;
+    const float *b; /* bias, or NULL */
+    float *y;       /* [rows][out] of the whole product */
+    size_t first, rows;
+    size_t p0, p1; /* panels of W */
+};
+
+static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
+                      struct work *w)
+{
+    const float *b = mm_wmat_panel_f32(t->m, panel, k0, kc, &w->u.f32);
+    const size_t g0 = t->first / MM_MR, groups = mm_div_up(t->rows, MM_MR);
+
+    for (size_t i = g0; i < g0 + groups; i++) {
+        const struct span g = group_rows(j->rows, MM_MR, i);
+        j->k->mul_f32(w->c + (g.r0 - t->first) * MM_NR, MM_NR, j->a + g.r0 * j->in + k0 * g.n, b,
+                      kc, (int)g.n);
+    }
+}
+
+static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, size_t k0,
+                       size_t kc, struct work *w)
+{
+    const struct mm_q8_panel b = { w->u.int8.q, w->u.int8.d, w->u.int8.m, mm_q8_kind(t->m->dtype) };
+    mm_mul_q8_fn *mul = j->k->mul_q8[b.kind.sub == 16][b.kind.min];
+    const size_t g0 = t->first / MM_MR8, groups = mm_div_up(t->rows, MM_MR8);
+
+    j->k->unpack[t->m->dtype](&b, mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed), kc);
+    for (size_t i = g0; i < g0 + groups; i++) {
+        const struct span g = group_rows(j->rows, MM_MR8, i);
+        const struct mm_q8_rows a = rows8(j, g, k0);
+        mul(w->c + (g.r0 - t->first) * MM_NR, MM_NR, &a, &b, kc, (int)g.n);
+    }
+}
+
+/* y = c + b, or c; c is [rows][MM_NR] */
+static void finish(const struct tile *t, size_t panel, const struct mm_kern *k, const float *c)
+{
+    const size_t n0 = panel * MM_NR, nr = mm_min_size(MM_NR, t->m->out - n0);
+
+    for (size_t r = 0; r < t->rows; r++, c += MM_NR) {
+        float *y = t->y + (t->first + r) * t->m->out + n0;
+        if (t->b)
+            k->add(y, c, t->b + n0, nr);
+        else
+            memcpy(y, c, nr * sizeof(*y));
+    }
+}
+
+static void mul_panel(const struct job *j, const struct tile *t, size_t panel, struct work *w)
+{
+    const bool int8 = uses_int8(j, t->m);
+    const size_t step = int8 ? K_INT8 : MM_WMAT_K;
+
+    memset(w->c, 0, t->rows * MM_NR * sizeof(*w->c));
+    for (size_t k0 = 0; k0 < j->in; k0 += step)
+        (int8 ? chunk_int8 : chunk_f32)(j, t, panel, k0, mm_min_size(step, j->in - k0), w);
+    finish(t, panel, j->k, w->c);
+}
+
+/* Panels of a tile. */
+static size_t tile_panels(const struct job *j, const struct mm_wmat *m)
+{
+    const size_t bytes = MM_NR * m->stride + 1;
+
+    return j->rows > FEW_ROWS || bytes > TILE_BYTES ? 1 : TILE_BYTES / bytes;
+}
+
+static size_t tiles_across(const struct job *j, const struct mm_wmat *m)
+{
+    return mm_div_up(mm_div_up(m->out, MM_NR), tile_panels(j, m));
+}
+
+static size_t tiles_of(const struct job *j, const struct mm_wmat *m)
+{
+    return mm_div_up(j->rows, ROWS) * tiles_across(j, m);
+}
+
+static void mul_tile(void *arg, size_t tile, int thread)
+{
+    const struct job *j = arg;
+    int i = 0;
+
+    for (; tile >= tiles_of(j, j->m[i]); i++)
+        tile -= tiles_of(j, j->m[i]);
+    const size_t across = tiles_across(j, j->m[i]), panels = tile_panels(j, j->m[i]);
+    struct tile t = { .m = j->m[i],
+                      .b = j->b ? j->b[i] : NULL,
+                      .y = j->y[i],
+                      .first = tile / across * ROWS,
+                      .p0 = tile % across * panels };
+    t.rows = mm_min_size(ROWS, j->rows - t.first);
+    t.p1 = mm_min_size(t.p0 + panels, mm_div_up(t.m->out, MM_NR));
+    for (size_t p = t.p0; p < t.p1; p++)
+        mul_panel(j, &t, p, &j->work[thread]);
+}
+
+/* Room for count things of size bytes, in whole cache lines, at the end of *total. */
+static bool reserve(size_t *at, size_t *total, size_t count, size_t size)
+{
+    size_t bytes;
+    *at = *total;
+    return mm_size_mul(count, size, &bytes) && mm_size_align(bytes, 64, &bytes) &&
+           mm_size_add(*total, bytes, total);
+}
+
+/* Activations and scratch of a product in one block: the pool's, or *own. */
+static bool allocate(struct job *j, struct mm_pool *p, void **own)
+{
+    size_t a, q, d, n32, n16, s32, s16, work, total = 0, blocks;
+
+    if (!mm_size_mul(j->groups8 ? j->rows : 0, j->nb, &blocks) ||
+        !reserve(&work, &total, (size_t)mm_pool_threads(p), sizeof(struct work)) ||
+        !reserve(&a, &total, j->groups ? j->rows : 0, j->in * sizeof(float)) ||
+        !reserve(&q, &total, blocks, MM_QBLOCK) || !reserve(&d, &total, blocks, 4) ||
+        !reserve(&n32, &total, blocks, 4) || !reserve(&n16, &total, blocks, 8) ||
+        !reserve(&s32, &total, blocks, 4) || !reserve(&s16, &total, blocks, 8))
+        return false;
+    char *mem = p ? mm_pool_scratch(p, total) : (*own = aligned_alloc(64, total));
+    if (!mem)
+        return false;
+    void *at[] = { mem + d, mem + n32, mem + n16, mem + s32, mem + s16 };
+    j->a8 = (struct mm_q8_rows){ (int8_t *)mem + q, at[0], at[1], at[2], at[3], at[4] };
+    j->work = (struct work *)(void *)(mem + work);
+    if (j->groups)
+        j->a = j->a_to = (float *)(void *)(mem + a);
+    return true;
+}
+
+static void prepare(struct job *j, struct mm_pool *p)
+{
+    size_t floats;
+    const bool few = mm_size_mul(j->rows, j->in, &floats) && floats < SHARE_FLOATS;
+
+    mm_pool_run(few ? NULL : p, j->groups + j->groups8, prepare_group, j);
+}
+
+int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
+                      const float *const *b, int n, enum mm_arith arith, struct mm_pool *p)
+{
+    struct job j = { .k = mm_kern(), .y = y, .x = x, .rows = rows, .m = m, .b = b, .n = n, .a = x };
+    const bool int8 = (arith & MM_ARITH_FAST) && j.k->int8;
+    void *own = NULL;
+    size_t tiles = 0;
+
+    if (!rows || !n)
+        return 0;
+    j.in = m[0]->in;
+    j.nb = mm_div_up(j.in, MM_QBLOCK);
+    for (int i = 0; i < n; i++) {
+        assert(m[i]->in == j.in);
+        if (int8 && mm_dtype_quantised(m[i]->dtype))
+            j.groups8 = mm_div_up(rows, MM_MR8);
+        else if (rows > 1) /* one row is its own group */
+            j.groups = mm_div_up(rows, MM_MR);
+    }
+    for (int i = 0; i < n; i++)
+        tiles += tiles_of(&j, m[i]);
+    if (!allocate(&j, p, &own))
+        return MM_ENOMEM;
+    prepare(&j, p);
+    mm_pool_run(p, tiles, mul_tile, &j);
+    free(own);
+    return 0;
+}
+
+int mm_wmat_mul(float *y, const float *x, size_t rows, const struct mm_wmat *m, const float *b,
+                enum mm_arith arith, struct mm_pool *p)
+{
+    return mm_wmat_mul_group(&y, x, rows, &m, &b, 1, arith, p);
+}

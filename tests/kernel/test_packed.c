@@ -1,0 +1,186 @@
+/* test_packed.c: the packed order, by hand and back; and panels unpacked by
+ * every table: the same bits as the scalar code, and as the rows before. */
+#include "kern_test.h"
+
+#include "base/quant.h"
+#include "kernel/packed.h"
+
+static const enum mm_dtype types[] = { MM_F32,  MM_F16,  MM_BF16, MM_Q4_0, MM_Q4_1,
+                                       MM_Q5_0, MM_Q5_1, MM_Q8_0, MM_Q2_K, MM_Q3_K,
+                                       MM_Q4_K, MM_Q5_K, MM_Q6_K };
+enum { TYPES = sizeof(types) / sizeof(*types), PLAIN = 3 };
+
+/* Bytes of the fields: halves, then words, as offsets in a source block. */
+static void test_order(void **state)
+{
+    static const struct {
+        enum mm_dtype t;
+        int half[2], word0;
+    } want[] = { { MM_Q4_0, { 0, -1 }, 2 },   { MM_Q4_1, { 0, 2 }, 4 },  { MM_Q5_0, { 0, -1 }, 2 },
+                 { MM_Q5_1, { 0, 2 }, 4 },    { MM_Q8_0, { 0, -1 }, 2 }, { MM_Q2_K, { 80, 82 }, 0 },
+                 { MM_Q3_K, { 108, -1 }, 0 }, { MM_Q4_K, { 0, 2 }, 4 },  { MM_Q5_K, { 0, 2 }, 4 },
+                 { MM_Q6_K, { 208, -1 }, 0 }, { MM_F16, { 0, -1 }, -1 }, { MM_BF16, { 0, -1 }, -1 },
+                 { MM_F32, { -1, -1 }, 0 } };
+    struct mm_rng r;
+
+    (void)state;
+    mm_rng_seed(&r, 1);
+    assert_false(mm_packed_can(MM_F64));
+    for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+        const size_t bytes = mm_dtype_block_bytes(want[i].t), n = mm_dtype_block(want[i].t);
+        unsigned char w[210 * MM_NR], to[210 * MM_NR], *p = to;
+        size_t size;
+
+        assert_true(mm_packed_can(want[i].t));
+        assert_true(mm_packed_bytes(want[i].t, 33, 2 * n, &size) && size == 4 * bytes * MM_NR);
+        assert_false(n > 1 && mm_packed_bytes(want[i].t, 33, n + 1, &size));
+        for (size_t j = 0; j < bytes * MM_NR; j++)
+            w[j] = (unsigned char)mm_rng_u64(&r);
+        mm_pack_rows(to, want[i].t, w, bytes, n, MM_NR);
+        for (int h = 0; h < 2 && want[i].half[h] >= 0; h++)
+            for (size_t row = 0; row < MM_NR; row++, p += 2)
+                assert_memory_equal(p, w + row * bytes + want[i].half[h], 2);
+        for (size_t o = (size_t)want[i].word0; p < to + bytes * MM_NR; o += 4)
+            for (size_t row = 0; row < MM_NR; row++, p += 4)
+                assert_memory_equal(p, w + row * bytes + o, 4);
+    }
+}
+
+struct panel {
+    struct kt_buf b[3];
+    struct mm_q8_panel p;
+};
+
+static void panel_new(struct panel *s, enum mm_dtype t, size_t n)
+{
+    const struct mm_q8_kind kind = mm_q8_kind(t);
+    const size_t subs = n / kind.sub * MM_NR * 4;
+
+    s->p = (struct mm_q8_panel){ kt_alloc(&s->b[0], n * MM_NR), kt_alloc(&s->b[1], subs),
+                                 kt_alloc(&s->b[2], kind.min ? subs : 0), kind };
+}
+
+static void panel_free(struct panel *s)
+{
+    for (int i = 0; i < 3; i++)
+        kt_free(&s->b[i]);
+}
+
+/* Scales are any half but NaN, whose sign no kernel has to keep. */
+static void random_rows(unsigned char *w, enum mm_dtype t, size_t bytes, struct mm_rng *r)
+{
+    const size_t block = mm_dtype_block_bytes(t);
+    const size_t at = t == MM_Q2_K ? 80 : t == MM_Q3_K ? 108 : t == MM_Q6_K ? 208 : 0;
+
+    for (size_t i = 0; i < bytes; i++)
+        w[i] = (unsigned char)mm_rng_u64(r);
+    for (size_t i = 0; t != MM_F32 && i < bytes; i += block) {
+        w[i + at + 1] &= 0xbf;
+        if (mm_dtype_quantised(t) && mm_q8_kind(t).min)
+            w[i + at + 3] &= 0xbf;
+    }
+}
+
+static void check_unpack(const struct mm_kern *k, const struct mm_kern *c, enum mm_dtype t,
+                         size_t n, const void *packed)
+{
+    struct panel a, b;
+    struct kt_buf bf, bg;
+    float *f = kt_alloc(&bf, n * MM_NR * 4), *g = kt_alloc(&bg, n * MM_NR * 4);
+
+    panel_new(&a, t, n);
+    panel_new(&b, t, n);
+    k->unpack[t](&a.p, packed, n);
+    c->unpack[t](&b.p, packed, n);
+    for (int i = 0; i < 3; i++)
+        if (a.b[i].n)
+            assert_memory_equal(a.b[i].p, b.b[i].p, a.b[i].n);
+    k->codes_f32(f, &a.p, n);
+    c->codes_f32(g, &a.p, n);
+    if (n)
+        assert_memory_equal(f, g, n * MM_NR * 4);
+    panel_free(&a);
+    panel_free(&b);
+    kt_free(&bf);
+    kt_free(&bg);
+}
+
+/* The f32 panel of the scalar table holds the dequantised rows. */
+static void check_weights(const struct mm_kern *c, enum mm_dtype t, size_t n, const void *packed,
+                          const unsigned char *w, size_t stride, size_t nr)
+{
+    struct panel a;
+    float *f = malloc(n * MM_NR * 4 + 1), *y = malloc(n * 4 + 1);
+
+    panel_new(&a, t, n);
+    c->unpack[t](&a.p, packed, n);
+    c->codes_f32(f, &a.p, n);
+    for (size_t r = 0; r < nr; r++) {
+        mm_dequant_row(y, t, w + r * stride, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(f[i * MM_NR + r] == y[i]);
+    }
+    panel_free(&a);
+    free(f);
+    free(y);
+}
+
+static void check_type(const struct mm_kern *k, const struct mm_kern *c, enum mm_dtype t, size_t n,
+                       size_t nr, struct mm_rng *r)
+{
+    const size_t stride = n / mm_dtype_block(t) * mm_dtype_block_bytes(t), bytes = stride * nr;
+    struct kt_buf bw, bp, bz;
+    unsigned char *w = kt_alloc(&bw, bytes), *p = kt_alloc(&bp, stride * MM_NR);
+    unsigned char *row = kt_alloc(&bz, stride);
+    static const unsigned char zero[2048];
+
+    random_rows(w, t, bytes, r);
+    mm_pack_rows(p, t, w, stride, n, (int)nr);
+    for (size_t i = 0; i < MM_NR && n; i++) {
+        mm_packed_row(row, t, p, n, (int)i);
+        assert_memory_equal(row, i < nr ? w + i * stride : zero, stride);
+    }
+    if (mm_dtype_quantised(t)) {
+        check_unpack(k, c, t, n, p);
+        check_weights(c, t, n, p, w, stride, nr);
+    }
+    kt_free(&bw);
+    kt_free(&bp);
+    kt_free(&bz);
+}
+
+static void test_unpack(void **state)
+{
+    struct mm_kern c;
+
+    (void)state;
+    mm_kern_init(&c, 0);
+    for (size_t t = 0; t < KT_TABLES; t++) {
+        struct mm_kern k;
+        struct mm_rng r;
+        if (!kt_can(t))
+            continue;
+        mm_kern_init(&k, kt_tables[t].cpu);
+        mm_rng_seed(&r, 2);
+        for (size_t i = 0; i < TYPES; i++)
+            for (size_t blocks = 0; blocks < 4; blocks++)
+                for (size_t nr = 1; nr <= MM_NR; nr += blocks ? 31 : 7)
+                    check_type(&k, &c, types[i],
+                               blocks * (i < PLAIN ? 11 : mm_dtype_block(types[i])), nr, &r);
+    }
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_unpack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* Packing uses the table of the process. */
+int main(void)
+{
+    return kt_run_tables(run);
+}
