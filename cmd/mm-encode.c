@@ -12,7 +12,7 @@
 #include "base/cmd.h"
 #include "base/progress.h"
 #include "base/strings.h"
-#include "media/image.h"
+#include "model/ahead.h"
 #include "model/featq.h"
 #include "model/ids.h"
 #include "model/towers.h"
@@ -62,6 +62,8 @@ struct opts {
     struct mm_vision_opts vision;
 };
 
+enum { DEPTH = 16 }; /* most pictures that are read ahead */
+
 struct encoder {
     struct mm_cmd *cmd;
     const struct opts *o;
@@ -72,6 +74,7 @@ struct encoder {
     struct mm_trace *trace;
     struct mm_stage_file stages;
     struct mm_featq *q;
+    struct mm_ahead *ahead;  /* reads the operands; NULL: each when its turn comes */
     int64_t item;            /* of the next file, and of the trace */
     const char *prompt;      /* what is left of -p in this item */
     uint64_t seen;           /* pictures of this item */
@@ -385,21 +388,46 @@ static int take_file(struct encoder *en, const char *path)
     return rc;
 }
 
-/* An operand of --text is a text itself. */
-static int take_operand(struct encoder *en, const char *s)
+/* Operand i: what has been read ahead, or its file; of --text a text itself. */
+static int take_operand(struct encoder *en, const char *s, size_t i)
 {
+    struct mm_pixels px;
+    int rc = en->ahead ? mm_ahead_take(en->ahead, i, &px, &en->cmd->err) : 0;
+
+    if (rc > 0) {
+        rc = push_picture(en, &px, s);
+        mm_pixels_free(&px);
+        return rc;
+    }
+    if (rc < 0)
+        return rc;
     if (!en->o->text || !strcmp(s, "-"))
         return take_file(en, s);
-    const int rc = take_text(en, s, strlen(s), en->item, s);
+    rc = take_text(en, s, strlen(s), en->item, s);
     return rc < 0 ? mm_err_prefix(&en->cmd->err, "'%.40s'", s) : rc;
+}
+
+/* The next pictures are prepared while the tower works, if there is more than one. */
+static int read_ahead(struct encoder *en, char *const *paths, size_t n)
+{
+    const struct mm_ahead_conf conf = { .paths = paths, .n = n, .pre = &en->t.vision.pre,
+                                        .upright = en->o->upright,
+                                        .max_bytes = en->o->max_record,
+                                        .depth = en->o->batch < DEPTH ? en->o->batch + 1 : DEPTH };
+
+    if (n < 2 || en->o->text || !en->t.vision.tower || en->cmd->threads < 2)
+        return 0;
+    return mm_ahead_new(&en->ahead, &conf, &en->cmd->err);
 }
 
 /* Files (with --text, texts) as items of one each, or all in one. */
 static int take_files(struct encoder *en, char *const *paths, size_t n)
 {
     struct mm_progress p;
-    int rc = 0;
+    int rc = read_ahead(en, paths, n);
 
+    if (rc < 0)
+        return rc;
     mm_progress_start(&p, en->cmd, "pictures", n);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const bool last = !en->o->one_item || i + 1 == n;
@@ -407,7 +435,7 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         en->stop = false;
         if (!en->o->one_item || i == 0)
             start_item(en);
-        if ((rc = take_operand(en, paths[i])) == 0 && last)
+        if ((rc = take_operand(en, paths[i], i)) == 0 && last)
             rc = finish_item(en);
         if (rc == 0)
             rc = last ? settle(en) : flush(en, false);
@@ -420,6 +448,8 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         mm_progress_step(&p, i + 1);
     }
     mm_progress_end(&p);
+    mm_ahead_free(en->ahead);
+    en->ahead = NULL;
     return rc < 0 ? rc : flush(en, true);
 }
 

@@ -10,6 +10,8 @@
 
 #include "media/resize.h"
 
+#define ALWAYS __attribute__((always_inline))
+
 enum { GROUP = 16 }; /* pixels at a time */
 
 /* Where lane c, byte t comes from in 16 interleaved pixels. */
@@ -23,11 +25,13 @@ static __m512i by_channel(int ch)
     return _mm512_loadu_si512(from);
 }
 
-/* 64 bytes from s on, of a row that ends at end; zeros behind it. */
-static __m512i load_edge(const unsigned char *s, const unsigned char *end)
+/* 64 bytes from s on, inside the row, or zeros behind its end. */
+static inline ALWAYS __m512i load(const unsigned char *s, const unsigned char *end, bool inside)
 {
     const ptrdiff_t left = end - s;
 
+    if (inside)
+        return _mm512_loadu_si512(s);
     return _mm512_maskz_loadu_epi8(left >= 64  ? ~(uint64_t)0
                                    : left > 0 ? ~(uint64_t)0 >> (64 - left)
                                               : 0, s);
@@ -43,8 +47,7 @@ static __m512i digit(const signed char *d)
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)d));
 }
 
-static inline __attribute__((always_inline)) void add16(struct sums *t, __m512i px, __m512i order,
-                                                        const signed char *d)
+static inline ALWAYS void add16(struct sums *t, __m512i px, __m512i order, const signed char *d)
 {
     px = _mm512_permutexvar_epi8(order, px);
     t->low = _mm512_dpbusd_epi32(t->low, px, digit(d));
@@ -78,33 +81,24 @@ static void store4(unsigned char *dst, __m512i s0, __m512i s1, __m512i s2, __m51
     _mm_mask_storeu_epi8(dst, (__mmask16)((1u << (n * ch)) - 1), out);
 }
 
-/* Outputs i..i+3 (the last one again where there are no four).  They share nothing
- * but the instructions: twelve sums are on their way at a time. */
-static void outputs4(unsigned char *dst, const unsigned char *src, int ch,
-                     const struct mm_resize_axis *a, int i, __m512i order)
+/* Four outputs: they share nothing but the instructions, so that twelve sums are on
+ * their way at a time.  inside: no load passes the row's end. */
+static inline ALWAYS void outputs4(unsigned char *dst, const unsigned char *const s[4],
+                                   const signed char *const d[4], const unsigned char *end, int ch,
+                                   size_t groups, int n, __m512i order, bool inside)
 {
-    const int last = a->out - 1, n = last - i < 3 ? last - i + 1 : 4;
-    const int i1 = i + 1 < last ? i + 1 : last, i2 = i + 2 < last ? i + 2 : last;
-    const int i3 = i + 3 < last ? i + 3 : last;
-    const size_t step = a->groups * 3 * GROUP, c = (size_t)ch;
-    const unsigned char *const end = src + (size_t)a->in * c;
-    const unsigned char *s0 = src + (size_t)a->first[i] * c, *s1 = src + (size_t)a->first[i1] * c;
-    const unsigned char *s2 = src + (size_t)a->first[i2] * c, *s3 = src + (size_t)a->first[i3] * c;
-    const signed char *d = a->digit;
+    const unsigned char *s0 = s[0], *s1 = s[1], *s2 = s[2], *s3 = s[3];
+    const signed char *d0 = d[0], *d1 = d[1], *d2 = d[2], *d3 = d[3];
     struct sums t0 = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
     struct sums t1 = t0, t2 = t0, t3 = t0;
+    const size_t step = (size_t)(GROUP * ch);
+    size_t px = 0, at = 0;
 
-    for (size_t g = 0; g < a->groups; g++, d += 3 * GROUP) {
-        const bool inside = end - s3 >= 64; /* s3 is the last of them */
-
-        add16(&t0, inside ? _mm512_loadu_si512(s0) : load_edge(s0, end), order, d + (size_t)i * step);
-        add16(&t1, inside ? _mm512_loadu_si512(s1) : load_edge(s1, end), order, d + (size_t)i1 * step);
-        add16(&t2, inside ? _mm512_loadu_si512(s2) : load_edge(s2, end), order, d + (size_t)i2 * step);
-        add16(&t3, inside ? _mm512_loadu_si512(s3) : load_edge(s3, end), order, d + (size_t)i3 * step);
-        s0 += GROUP * ch;
-        s1 += GROUP * ch;
-        s2 += GROUP * ch;
-        s3 += GROUP * ch;
+    for (size_t g = 0; g < groups; g++, px += step, at += 3 * GROUP) {
+        add16(&t0, load(s0 + px, end, inside), order, d0 + at);
+        add16(&t1, load(s1 + px, end, inside), order, d1 + at);
+        add16(&t2, load(s2 + px, end, inside), order, d2 + at);
+        add16(&t3, load(s3 + px, end, inside), order, d3 + at);
     }
     store4(dst, joined(&t0), joined(&t1), joined(&t2), joined(&t3), ch, n);
 }
@@ -117,6 +111,22 @@ void mm_resize_h_avx512(unsigned char *dst, const unsigned char *src, int ch,
         return;
     }
     const __m512i order = by_channel(ch);
-    for (int i = 0; i < a->out; i += 4, dst += 4 * ch)
-        outputs4(dst, src, ch, a, i, order);
+    const unsigned char *const end = src + (size_t)a->in * (size_t)ch;
+    const ptrdiff_t reach = (ptrdiff_t)(a->groups - 1) * GROUP * ch + 64;
+    for (int i = 0; i < a->out; i += 4, dst += 4 * ch) {
+        const int n = a->out - i < 4 ? a->out - i : 4;
+        const unsigned char *s[4];
+        const signed char *d[4];
+
+        for (int j = 0; j < 4; j++) { /* the last one again where there are no four */
+            const int o = j < n ? i + j : a->out - 1;
+
+            s[j] = src + (size_t)a->first[o] * (size_t)ch;
+            d[j] = a->digit + (size_t)o * a->groups * 3 * GROUP;
+        }
+        if (end - s[3] >= reach && ch == 3)
+            outputs4(dst, s, d, end, 3, a->groups, n, order, true);
+        else
+            outputs4(dst, s, d, end, ch, a->groups, n, order, false);
+    }
 }

@@ -72,6 +72,14 @@ t "a directory is no input" 66 mm-encode -m "$M" .
 t "every failure goes on" 65 mm-encode -m "$M" --keep-going . no.png /dev/null hello.txt "$P/cat.png"
 cp out going.mmt
 t "with its own error record" 0 sh -c 'mm-ls going.mmt >l && grep -c kind=error l | grep -qx 4 && grep -q "^4 .*features" l'
+mkfifo fifo
+t "operands of every kind, read ahead" 65 sh -c "cat '$P/cup.png' >fifo &
+    mm-encode -m '$M' -j 2 -B 2 --keep-going '$P/cat.png' px.mmt no.png '$P/cup.png' hello.txt - fifo '$P/face.png' <'$P/cat.png'"
+cp out ahead.mmt
+t "are what they are one by one" 65 sh -c "cat '$P/cup.png' >fifo &
+    mm-encode -m '$M' -j 1 -B 2 --keep-going '$P/cat.png' px.mmt no.png '$P/cup.png' hello.txt - fifo '$P/face.png' <'$P/cat.png'"
+same_file=$(cmp out ahead.mmt && echo same)
+t "to the byte" 0 test "$same_file" = same
 t "no trace on standard output" 64 mm-encode -m "$M" --trace - "$P/cat.png"
 t "a model without a name" 66 mm-encode -m '' "$P/cat.png"
 
