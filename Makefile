@@ -18,7 +18,7 @@ CONFIG ?= $(if $(SAN),san,release)
 B := build/$(CONFIG)
 
 PKGS := zlib libpng libjpeg libwebp libwebpdemux libwebpdemux sndfile libavformat libavcodec libswscale libswresample \
-	libavutil jansson libpcre2-8 libisal
+	libavutil jansson libpcre2-8 libisal freetype2
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lpthread -lm
 

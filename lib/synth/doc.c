@@ -1,0 +1,320 @@
+/* doc.c: items as JSON and as text. */
+#include "synth/doc.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "synth/sprite.h"
+
+enum { EXPRESSIONS = 3, REFER = 80 /* purpose of random numbers */ };
+
+/* Categories: shapes, the printed word, then the nouns. */
+enum { CATEGORY_WORD = MM_NSHAPES + 1, CATEGORY_NOUN = 100 };
+
+static void quote(struct mm_buf *b, const char *s)
+{
+    mm_json_quote(b, s, strlen(s));
+}
+
+static const char *in_talk(const struct mm_synth_item *it, size_t at)
+{
+    return it->talk.p + at;
+}
+
+static void conversations(struct mm_buf *b, const struct mm_synth_item *it)
+{
+    mm_buf_char(b, '[');
+    for (int i = 0; i < it->nsaid; i++) {
+        struct mm_buf ask = { 0 };
+
+        mm_buf_printf(&ask, "%s%s", i == 0 ? "<image>\n" : "", in_talk(it, it->said[i].ask));
+        mm_buf_printf(b, "%s{\"from\":\"human\",\"value\":", i > 0 ? "," : "");
+        mm_json_quote(b, ask.p, ask.n);
+        mm_buf_str(b, "},{\"from\":\"gpt\",\"value\":");
+        quote(b, in_talk(it, it->said[i].answer));
+        mm_buf_char(b, '}');
+        b->failed |= ask.failed;
+        mm_buf_free(&ask);
+    }
+    mm_buf_char(b, ']');
+}
+
+/* Expressions that mean object k alone, each once, as JSON strings; returns how many. */
+static int expressions(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_view *v, int k)
+{
+    struct mm_buf said[EXPRESSIONS] = { { 0 } };
+    struct mm_rng r;
+    int n = 0;
+
+    mm_rng_of(&r, it->s.paint, (uint64_t)k, REFER);
+    for (int i = 0; i < EXPRESSIONS; i++) {
+        bool again = !mm_expression(&said[i], v, k, i, &r);
+
+        b->failed |= said[i].failed;
+        for (int j = 0; j < i && !again; j++)
+            again = said[j].n == said[i].n && memcmp(said[j].p, said[i].p, said[i].n) == 0;
+        if (again)
+            continue;
+        mm_buf_str(b, n++ > 0 ? "," : "");
+        mm_json_quote(b, said[i].p, said[i].n);
+    }
+    for (int i = 0; i < EXPRESSIONS; i++)
+        mm_buf_free(&said[i]);
+    return n;
+}
+
+static void object(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_view *v, int k,
+                   const struct mm_synth_opts *o)
+{
+    const struct mm_object *p = &it->s.obj[k];
+    const double side = o->size;
+
+    mm_buf_str(b, "{\"noun\":");
+    quote(b, mm_scene_noun(&it->s, k, v->sprites));
+    if (p->colour >= 0)
+        mm_buf_printf(b, ",\"color\":\"%s\"", mm_colour_name(p->colour));
+    if (it->s.tier != MM_WORDS)
+        mm_buf_printf(b, ",\"size\":\"%s\"", mm_size_name(p->size));
+    if (it->s.tier == MM_THINGS) {
+        mm_buf_str(b, ",\"artist\":");
+        quote(b, mm_sprites_artist(v->sprites, p->look));
+    }
+    if (it->s.tier == MM_CLIPS)
+        mm_buf_printf(b, ",\"motion\":\"%s\"", mm_motion_name(p->motion));
+    mm_buf_printf(b, ",\"place\":\"%s\",\"center\":[%.1f,%.1f],\"angle\":%.0f,\"seen\":%.3f",
+                  mm_cell_name(p->col, p->row), (double)p->x * side, (double)p->y * side,
+                  (double)p->angle * 57.29578, (double)p->seen);
+    if (o->labels)
+        mm_buf_printf(b, ",\"box\":[%d,%d,%d,%d],\"area\":%d", it->ext[k].x, it->ext[k].y,
+                      it->ext[k].w, it->ext[k].h, it->ext[k].area);
+    if (it->s.tier != MM_WORDS) {
+        mm_buf_str(b, ",\"expressions\":[");
+        expressions(b, it, v, k);
+        mm_buf_char(b, ']');
+    }
+    mm_buf_char(b, '}');
+}
+
+static void questions(struct mm_buf *b, const struct mm_synth_item *it)
+{
+    for (size_t i = 0; i < it->q.n; i++) {
+        const struct mm_question *q = &it->q.v[i];
+
+        mm_buf_printf(b, "%s{\"type\":\"%s\",\"wording\":%d,\"question\":", i > 0 ? "," : "",
+                      mm_qtype_name(q->type), q->wording);
+        quote(b, q->text);
+        mm_buf_str(b, ",\"answer\":");
+        quote(b, q->answer);
+        mm_buf_char(b, '}');
+    }
+}
+
+static void captions(struct mm_buf *b, const struct mm_view *v)
+{
+    struct mm_buf text = { 0 };
+
+    for (int i = 0; i < MM_NCAPTIONS; i++) {
+        mm_buf_reset(&text);
+        mm_caption(&text, v, i);
+        b->failed |= text.failed;
+        mm_buf_str(b, i > 0 ? "," : "");
+        mm_json_quote(b, text.p, text.n);
+    }
+    mm_buf_free(&text);
+}
+
+void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
+{
+    const struct mm_view v = mm_synth_view(it, o);
+
+    mm_buf_printf(b, "{\"id\":\"%s\",\"tier\":\"%s\",\"split\":\"%s\",\"seed\":%" PRIu64
+                  ",\"index\":%" PRIu64 ",\"held\":%s,\"width\":%d,\"height\":%d,"
+                  "\"background\":\"%s\",\"objects\":[",
+                  it->id, mm_tier_name(it->s.tier), mm_split_name(it->s.split), it->s.seed,
+                  it->s.index, it->s.held ? "true" : "false", o->size, o->size,
+                  mm_ground_name(it->finish.ground));
+    for (int k = 0; k < it->s.n; k++) {
+        mm_buf_str(b, k > 0 ? "," : "");
+        object(b, it, &v, k, o);
+    }
+    mm_buf_str(b, "],\"captions\":[");
+    captions(b, &v);
+    mm_buf_str(b, "],\"description\":");
+    mm_json_quote(b, it->description.p, it->description.n);
+    mm_buf_str(b, ",\"questions\":[");
+    questions(b, it);
+    mm_buf_str(b, "],\"conversations\":");
+    conversations(b, it);
+    mm_buf_char(b, '}');
+}
+
+void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it)
+{
+    mm_buf_printf(b, "{\"id\":\"%s\",\"image\":\"images/%s.png\",\"conversations\":", it->id, it->id);
+    conversations(b, it);
+    mm_buf_char(b, '}');
+}
+
+void mm_doc_coco_image(struct mm_buf *b, const struct mm_synth_item *it, int size)
+{
+    mm_buf_printf(b, "{\"id\":%" PRIu64 ",\"file_name\":\"images/%s.png\",\"width\":%d,\"height\":%d}",
+                  it->s.index, it->id, size, size);
+}
+
+static int category(const struct mm_scene *s, int k)
+{
+    return s->tier == MM_THINGS  ? CATEGORY_NOUN + s->obj[k].what
+           : s->tier == MM_WORDS ? CATEGORY_WORD
+                                 : 1 + s->obj[k].what;
+}
+
+/* Lengths of runs of 0 and 1 in turn, column after column. */
+static void run_lengths(struct mm_buf *b, const struct mm_synth_item *it, int k, int size)
+{
+    int run = 0, value = 0;
+
+    mm_buf_str(b, "{\"counts\":[");
+    for (int i = 0; i < size * size; i++) {
+        const int is = it->labels[i % size * size + i / size] == k + 1;
+
+        if (is != value) {
+            mm_buf_printf(b, "%d,", run);
+            value = is;
+            run = 0;
+        }
+        run++;
+    }
+    mm_buf_printf(b, "%d],\"size\":[%d,%d]}", run, size, size);
+}
+
+/* A polygon where that says all: a shape without a hole, of which nothing is hidden. */
+static void segmentation(struct mm_buf *b, const struct mm_synth_item *it, int k, int size)
+{
+    const struct mm_object *o = &it->s.obj[k];
+    const float side = (float)size;
+    const struct mm_pose pose = { o->x * side, o->y * side, o->r * side, o->angle };
+    struct mm_outline line;
+
+    if (it->s.tier != MM_SHAPES || o->what == MM_RING || o->seen < 0.9995f) {
+        run_lengths(b, it, k, size);
+        return;
+    }
+    mm_outline_shape(&line, o->what, &pose);
+    mm_buf_str(b, "[[");
+    for (int i = 0; i < line.n; i++)
+        mm_buf_printf(b, "%s%.2f,%.2f", i > 0 ? "," : "", (double)line.xy[i][0],
+                      (double)line.xy[i][1]);
+    mm_buf_str(b, "]]");
+}
+
+void mm_doc_coco_instances(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
+{
+    for (int k = 0; k < it->s.n; k++) {
+        const struct mm_extent *x = &it->ext[k];
+
+        mm_buf_printf(b, "%s{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%d,"
+                      "\"bbox\":[%d,%d,%d,%d],\"area\":%d,\"iscrowd\":0,\"segmentation\":",
+                      k > 0 ? "," : "", 8 * it->s.index + (uint64_t)k + 1, it->s.index,
+                      category(&it->s, k), x->x, x->y, x->w, x->h, x->area);
+        segmentation(b, it, k, o->size);
+        mm_buf_char(b, '}');
+    }
+}
+
+void mm_doc_coco_captions(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
+{
+    const struct mm_view v = mm_synth_view(it, o);
+    struct mm_buf text = { 0 };
+
+    for (int i = 0; i < 5; i++) {
+        mm_buf_reset(&text);
+        mm_caption(&text, &v, i);
+        b->failed |= text.failed;
+        mm_buf_printf(b, "%s{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"caption\":",
+                      i > 0 ? "," : "", 8 * it->s.index + (uint64_t)i + 1, it->s.index);
+        mm_json_quote(b, text.p, text.n);
+        mm_buf_char(b, '}');
+    }
+    mm_buf_free(&text);
+}
+
+static void one_category(struct mm_buf *b, int id, const char *name, const char *super)
+{
+    mm_buf_printf(b, "%s{\"id\":%d,\"name\":", b->n > 0 ? "," : "", id);
+    quote(b, name);
+    mm_buf_printf(b, ",\"supercategory\":\"%s\"}", super);
+}
+
+void mm_doc_coco_categories(struct mm_buf *b, const struct mm_synth_opts *o)
+{
+    for (int i = 0; i < MM_NSHAPES && (o->scene.tiers & 1 << MM_SHAPES); i++)
+        one_category(b, 1 + i, mm_shape_name(i), "shape");
+    if (o->scene.tiers & 1 << MM_WORDS)
+        one_category(b, CATEGORY_WORD, "word", "word");
+    for (int i = 0; o->scene.tiers & 1 << MM_THINGS && i < mm_sprites_count(o->sprites); i++)
+        one_category(b, CATEGORY_NOUN + i, mm_sprites_noun(o->sprites, i), "thing");
+}
+
+/* Words of a JSON string as a list of them: "the red star" -> "the","red","star". */
+static void tokens(struct mm_buf *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == ' ')
+            mm_buf_str(b, "\",\"");
+        else
+            mm_buf_char(b, s[i]);
+    }
+}
+
+void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
+{
+    const struct mm_view v = mm_synth_view(it, o);
+    struct mm_buf list = { 0 };
+    bool first = true;
+
+    for (int k = 0; k < it->s.n && it->s.tier != MM_WORDS; k++) {
+        const uint64_t id = 8 * it->s.index + (uint64_t)k + 1;
+        int i = 0;
+
+        mm_buf_reset(&list);
+        if (expressions(&list, it, &v, k) == 0 || list.failed)
+            continue;
+        mm_buf_printf(b, "%s{\"ref_id\":%" PRIu64 ",\"ann_id\":%" PRIu64 ",\"image_id\":%" PRIu64
+                      ",\"category_id\":%d,\"file_name\":\"images/%s.png\",\"split\":\"%s\","
+                      "\"sentences\":[",
+                      first ? "" : ",", id, id, it->s.index, category(&it->s, k), it->id,
+                      mm_split_name(it->s.split));
+        for (const char *s = list.p, *end; s != NULL && *s != '\0'; s = *end == ',' ? end + 1 : end) {
+            end = s + 1 + strcspn(s + 1, "\"") + 1; /* expressions hold no quotes */
+            mm_buf_printf(b, "%s{\"sent_id\":%" PRIu64 ",\"sent\":", i > 0 ? "," : "",
+                          4 * id + (uint64_t)i);
+            mm_buf_add(b, s, (size_t)(end - s));
+            mm_buf_str(b, ",\"raw\":");
+            mm_buf_add(b, s, (size_t)(end - s));
+            mm_buf_str(b, ",\"tokens\":[");
+            tokens(b, s, (size_t)(end - s));
+            mm_buf_str(b, "]}");
+            i++;
+        }
+        mm_buf_str(b, "]}");
+        first = false;
+    }
+    b->failed |= list.failed;
+    mm_buf_free(&list);
+}
+
+void mm_doc_text(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
+{
+    const struct mm_view v = mm_synth_view(it, o);
+    struct mm_rng r;
+
+    mm_rng_of(&r, it->s.paint, it->s.index, REFER);
+    mm_caption(b, &v, (int)mm_rng_below(&r, MM_NCAPTIONS));
+    mm_buf_printf(b, "\n%s\n", it->description.p);
+    for (int i = 0; i < it->nsaid; i++)
+        if (it->said[i].turn == MM_TURN_QA || it->said[i].turn == MM_TURN_REASON)
+            mm_buf_printf(b, "%s %s\n", in_talk(it, it->said[i].ask), in_talk(it, it->said[i].answer));
+    mm_buf_char(b, '\n');
+}

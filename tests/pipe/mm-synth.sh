@@ -1,0 +1,127 @@
+#!/bin/sh
+# mm-synth: every format, the same bytes for the same seed, splits, refusals.
+. "$TOP/tests/pipe/lib.sh"
+
+# digest FILE...: one number for all bytes
+digest() {
+    cat "$@" | cksum
+}
+
+t "records" 0 mm-synth -s 3 -n 20
+mv out a.mmt
+t "are a stream" 0 mm-ls --json a.mmt
+has "with pictures" out '"dtype":"u8","shape":\[64,64,3\],.*"modality":"image","item":0,"kind":"image","name":"shapes-train-3-00000000"'
+has "with captions" out '"type":"text".*"item":19,"kind":"text","name":"caption"'
+has "with scenes" out '"type":"json".*"kind":"scene"'
+test "$(wc -l <out)" = 60
+ok "three records an item" $?
+mm-synth -s 3 -n 20 -j 1 | cmp -s - a.mmt
+ok "the same bytes for one thread" $?
+mm-synth -s 3 -n 20 -o b.mmt && cmp -s a.mmt b.mmt
+ok "and in a file" $?
+mm-synth -s 4 -n 20 | cmp -s - a.mmt
+test $? = 1
+ok "another seed is another world" $?
+mm-synth -s 3 -n 5 --first 15 >tail.mmt
+mm-ls --json -- tail.mmt | sed -n 's/.*"text":"\(.*\)".*/\1/p' >tail.txt
+mm-ls --json -- a.mmt | sed -n 's/.*"text":"\(.*\)".*/\1/p' | tail -n 5 >all.txt
+test -s tail.txt && cmp -s tail.txt all.txt
+ok "--first goes to an item at once" $?
+mm-synth -n 3 --size 112 --tier shapes | mm-ls --json >out
+has "--size" out '"shape":\[112,112,3\]'
+
+t "text" 0 mm-synth -s 3 -n 2000 --format text
+cp out train.txt
+t "text of test" 0 mm-synth -s 3 -n 500 --split test --format text
+cp out test.txt
+has "has the wordings of training" train.txt '^Is there an* [a-z ]*? '
+grep -q 'Can you see an* [a-z ]* in the picture?' train.txt
+test $? = 1
+ok "and not those of test" $?
+has "which test has" test.txt 'Can you see an* [a-z ]* in the picture?'
+grep -q 'red square' train.txt
+test $? = 1
+ok "a held-out pair is not in training" $?
+has "but in test" test.txt 'red square'
+mm-synth -s 3 -n 500 --split test --held none --format text | grep -q 'red square'
+test $? = 1
+ok "nor there with --held none" $?
+
+t "llava" 0 mm-synth -s 3 -n 20 --format llava -o lv
+t "coco" 0 mm-synth -s 3 -n 20 --format coco -o coco
+t "refcoco" 0 mm-synth -s 3 -n 20 --format refcoco -o ref
+t "webdataset" 0 mm-synth -s 3 -n 20 --format webdataset -o w.tar
+cat >check.py <<'P'
+import json, sys, tarfile
+lv = json.load(open('lv/llava.json'))
+assert len(lv) == 20 and all(r['conversations'][0]['value'].startswith('<image>\n') for r in lv)
+assert all(' ' not in r['conversations'][1]['value'] for r in lv)
+assert all(r['conversations'][i]['from'] == ('human', 'gpt')[i % 2] for r in lv for i in range(len(r['conversations'])))
+co = json.load(open('coco/instances.json'))
+ids = {i['id'] for i in co['images']}
+cats = {c['id'] for c in co['categories']}
+assert len(ids) == 20 and cats == set(range(1, 11))
+assert all(a['image_id'] in ids and a['category_id'] in cats for a in co['annotations'])
+assert len({a['id'] for a in co['annotations']}) == len(co['annotations'])
+for a in co['annotations']:
+    x, y, w, h = a['bbox']
+    s = a['segmentation']
+    assert 0 <= x and 0 <= y and x + w <= 64 and y + h <= 64 and 0 < a['area'] <= w * h
+    if isinstance(s, dict):
+        assert sum(s['counts']) == 64 * 64 and sum(s['counts'][1::2]) == a['area']
+    else:
+        p = s[0]
+        n = len(p) // 2
+        area = abs(sum(p[2 * i] * p[(2 * i + 3) % (2 * n)] - p[(2 * i + 2) % (2 * n)] * p[2 * i + 1] for i in range(n))) / 2
+        assert abs(area - a['area']) < 0.12 * area + 4, (area, a['area'])
+        assert min(p[::2]) >= x - 3 and max(p[::2]) <= x + w + 3
+caps = json.load(open('coco/captions.json'))
+assert len(caps['annotations']) == 100 and len(caps['images']) == 20
+refs = json.load(open('ref/refs.json'))
+anns = {a['id'] for a in json.load(open('ref/instances.json'))['annotations']}
+assert all(r['ann_id'] in anns and r['sentences'] for r in refs)
+assert all(' '.join(s['tokens']) == s['sent'] for r in refs for s in r['sentences'])
+t = tarfile.open('w.tar')
+names = [m.name for m in t]
+assert len(names) == 60 and names[0].endswith('0.png') and names[1].endswith('0.txt') and names[2].endswith('0.json')
+scene = json.load(t.extractfile(names[2]))
+assert t.extractfile(names[1]).read().decode() == scene['captions'][0]
+assert t.extractfile(names[0]).read() == open('lv/' + lv[0]['image'], 'rb').read()
+assert len(scene['objects']) in range(1, 7) and scene['id'] == lv[0]['id']
+P
+"$PYTHON" check.py
+ok "hold what others read" $?
+mm-synth -s 3 -n 1 | mm-cut -k image >one.mmt && mm-pack -n shapes-train-3-00000000 lv/images/shapes-train-3-00000000.png |
+    mm-diff one.mmt - >/dev/null
+ok "the same picture everywhere" $?
+mm-synth -s 3 -n 20 --format llava -o lv2 -j 1
+test "$(digest lv/llava.json lv/images/*)" = "$(digest lv2/llava.json lv2/images/*)"
+ok "the same folder for one thread" $?
+
+t "words" 0 mm-synth -s 3 -n 400 --tier words --format text
+has "are read" out '^What does it say? [a-z]*$'
+grep -q -e ' torch' -e ' swan' -e ' vase' out
+test $? = 1
+ok "held-out words are not in training" $?
+t "words of test" 0 mm-synth -s 3 -n 400 --tier words --split test --format text
+has "but in test" out '^The [a-z]* word torch is printed there\.\|torch'
+t "shapes and words" 0 mm-synth -s 3 -n 50 --tier shapes,words --format text
+has "have words" out 'word'
+has "and shapes" out 'circle'
+
+t "no items" 0 sh -c 'mm-synth -n 0 | mm-ls'
+t "an operand" 64 mm-synth x
+t "no such tier" 64 mm-synth --tier shapes,birds
+t "things without sprites" 64 mm-synth --tier things
+t "held-out pairs in training" 64 mm-synth --held pairs -o x.mmt
+same "is refused" err "mm-synth: --held pairs is for --split test
+usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"
+t "a folder format without -o" 64 mm-synth --format llava
+t "half hidden" 64 mm-synth --hidden 0.5 -o x.mmt
+t "objects the wrong way round" 64 mm-synth --objects 5-2 -o x.mmt
+t "no such sprites" 66 mm-synth --tier things --sprites nowhere -o x.mmt
+t "no such font" 66 mm-synth --tier words --font nowhere.ttf -o x.mmt
+not_there "nothing is left" x.mmt
+t "a full disk" 74 sh -c 'mm-synth -n 20 >/dev/full'
+t "a file where the folder is to be" 74 mm-synth --format coco -o a.mmt
+finish
