@@ -12,8 +12,10 @@
 
 #include "base/cmd.h"
 #include "base/io.h"
+#include "base/progress.h"
 #include "base/strings.h"
 #include "model/chat.h"
+#include "model/report.h"
 #include "model/runner.h"
 #include "model/state.h"
 #include "stream/cmdio.h"
@@ -68,6 +70,7 @@ struct app {
     struct mm_parts state;
     struct mm_input *in;
     struct mm_sink sink;
+    struct mm_report report;
     struct mm_trace *trace;
     struct mm_stage_file stages;
     int64_t item;                  /* being traced */
@@ -352,6 +355,7 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
     struct mm_err *e = &a->cmd->err;
     struct mm_adapt_spec ad = { .path = o->model, .base = o->base, .lora = o->lora,
                                 .store = o->exact ? MM_ADAPT_F32 : MM_ADAPT_STORED };
+    const double start = mm_now();
     struct stat st;
     int rc = o->records ? mm_output_open(&a->sink.records, e) : 0;
 
@@ -374,7 +378,12 @@ static int open_all(struct app *a, struct mm_gen_spec gen)
     if (rc == 0 && (o->grammar || o->schema))
         rc = mm_llm_grammar(&a->gram, &a->gvocab, &a->llm, o->grammar ? o->grammar : o->schema,
                             o->schema != NULL, e);
-    return rc < 0 ? rc : open_engine(a, gen, e);
+    if (rc == 0)
+        rc = open_engine(a, gen, e);
+    a->report.open_s = mm_now() - start;
+    a->llm.prompt.seconds = &a->report.tokenize_s;
+    a->ctx.times = a->cmd->verbose ? &a->report.times : NULL;
+    return rc;
 }
 
 static void close_all(struct app *a)
@@ -427,16 +436,15 @@ static int fault(void *arg, const struct mm_job *j)
     return rc;
 }
 
-static void say_stats(const struct app *a)
+static void say_stats(struct app *a)
 {
-    const struct mm_gen_stats *s = mm_gen_stats(a->gen);
-    const double p = s->prefill_s > 0 ? s->prefill_s : 1;
-    const double d = s->decode_s > 0 ? s->decode_s : 1;
+    struct mm_buf b = { 0 };
+    char *line;
 
-    mm_cmd_info(a->cmd, "prefill: %zu positions in %.1f ms (%.1f/s), %zu reused; decode: "
-                "%zu tokens in %.1f ms (%.1f/s)", s->computed, 1e3 * s->prefill_s,
-                (double)s->computed / p, s->reused, s->decoded, 1e3 * s->decode_s,
-                (double)s->decoded / d);
+    mm_report(&b, &a->report, mm_gen_stats(a->gen));
+    for (char *save = b.p; save && (line = strtok_r(NULL, "\n", &save));)
+        mm_cmd_info(a->cmd, "%s", line);
+    mm_buf_free(&b);
 }
 
 static int run_prompts(struct app *a, char *const *paths, int n)
@@ -571,7 +579,7 @@ int main(int argc, char **argv)
         rc = run_chat(&a, argv + optind, argc - optind);
     else if (rc == 0)
         rc = run_prompts(&a, argv + optind, argc - optind);
-    if (a.gen)
+    if (a.gen && cmd.verbose)
         say_stats(&a);
     if (rc == 0) {
         rc = mm_trace_close(a.trace, &cmd.err);

@@ -17,8 +17,7 @@ struct mm_wmat;
 
 enum mm_arith {
     MM_ARITH_EXACT, /* f32 products and sums of the widened weights: --exact */
-    MM_ARITH_FAST,  /* the fastest this machine has: int8 activations */
-    MM_ARITH_MANY   /* added to either: no longer changes anything */
+    MM_ARITH_FAST   /* the fastest this machine has: int8 activations */
 };
 
 enum mm_wmat_pack {

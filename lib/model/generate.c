@@ -5,11 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "model/textout.h"
 #include "tensor/op.h"
+#include "tensor/times.h"
 
 enum { LOGIT_CHUNK = 64 }; /* rows of a pass with the logits of each */
 
@@ -28,14 +28,6 @@ void mm_answer_free(struct mm_answer *a)
     mm_buf_free(&a->text);
     mm_buf_free(&a->printed);
     *a = (struct mm_answer){ 0 };
-}
-
-double mm_gen_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int no_memory(struct mm_err *e)
@@ -233,6 +225,7 @@ static int give_logits(struct mm_gen *g, struct mm_var *h, const struct mm_feed 
         if (f[i].logits)
             memcpy(f[i].logits, mm_f32(l) + (row - 1) * g->vocab, g->vocab * sizeof(float));
     }
+    mm_times_lap(g->ctx, MM_LLAMA_HEAD, 0, 0);
     return 0;
 }
 
@@ -241,7 +234,6 @@ int mm_gen_pass(struct mm_gen *g, const struct mm_feed *f, size_t n, mm_row_fn *
 {
     const struct mm_arena_mark mark = mm_arena_mark(g->ctx->arena);
     struct mm_seq *seqs = mm_ctx_alloc(g->ctx, n, sizeof(*seqs));
-    const enum mm_arith arith = g->ctx->arith;
     size_t rows = 0;
     size_t steps = 0;
 
@@ -251,11 +243,9 @@ int mm_gen_pass(struct mm_gen *g, const struct mm_feed *f, size_t n, mm_row_fn *
         rows += seqs[i].n;
         steps += f[i].step;
     }
+    mm_times_start(g->ctx, rows, steps);
     struct mm_var *x = seqs ? input(g, f, n, rows) : NULL;
-    if (steps < n) /* a prompt gives the same in one piece or several */
-        g->ctx->arith |= MM_ARITH_MANY;
     struct mm_var *h = mm_llama_hidden(g->ctx, g->m, x, seqs, n);
-    g->ctx->arith = arith;
     const int rc = h ? give_logits(g, h, f, n, each, arg, e) : context_error(g, e);
     mm_arena_release(g->ctx->arena, mark);
     g->stats.decoded += steps;
@@ -341,7 +331,7 @@ static size_t reusable(const struct mm_gen *g, const struct mm_prompt *p)
 int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e)
 {
     struct mm_past *past = &g->past;
-    const double start = mm_gen_now();
+    const double start = mm_now();
     int rc = mm_gen_check(g, p, e);
 
     if (rc == 0 && !past->kv)
@@ -370,7 +360,7 @@ int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e
     past->have_logits = true;
     past->fresh = have < p->n;
     g->stats.computed += p->n - have;
-    g->stats.prefill_s += mm_gen_now() - start;
+    g->stats.prefill_s += mm_now() - start;
     return 0;
 }
 

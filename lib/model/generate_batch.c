@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "model/generate_impl.h"
+#include "tensor/times.h"
 
 struct mm_batch {
     struct mm_gen *g;
@@ -313,7 +314,7 @@ static int choose_tokens(struct mm_batch *b)
 
 int mm_batch_step(struct mm_batch *b, struct mm_err *e)
 {
-    const double start = mm_gen_now();
+    const double start = mm_now();
     size_t rows = 0;
     size_t steps = 0;
     int rc = match_all(b, e);
@@ -321,9 +322,12 @@ int mm_batch_step(struct mm_batch *b, struct mm_err *e)
 
     if (rc == 0)
         rc = pass(b, k, rows > steps, e);
+    if (k == 0)
+        mm_times_start(b->g->ctx, 0, 0);
     if (rc == 0)
         rc = choose_tokens(b);
-    const double s = mm_gen_now() - start;
+    mm_times_lap(b->g->ctx, MM_LLAMA_SAMPLING, 0, 0);
+    const double s = mm_now() - start;
     const double share = rows ? (double)steps / (double)rows : 1;
     b->g->stats.decode_s += share * s;
     b->g->stats.prefill_s += (1 - share) * s;

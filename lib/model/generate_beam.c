@@ -162,21 +162,21 @@ static int answer_of(struct search *s, const struct mm_hyp *h, size_t max_new, d
     a->prompt = s->prompt->n;
     a->score = h->score;
     a->stop = h->ended ? MM_STOP_EOS : h->n >= max_new ? MM_STOP_LENGTH : MM_STOP_CONTEXT;
-    a->ms = 1e3 * (mm_gen_now() - start);
+    a->ms = 1e3 * (mm_now() - start);
     return mm_gen_text(s->g, a, h->n - h->ended, s->g->o.trim || s->prompt->nrows > 0, s->e);
 }
 
 int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_beam_spec *spec,
                 struct mm_answer *answers, size_t *n, struct mm_err *e)
 {
-    const double start = mm_gen_now();
+    const double start = mm_now();
     const size_t before = g->stats.computed;
     struct search s = { .g = g, .prompt = p, .beams = spec->beams, .e = e };
     void (*const trace)(void *, const char *, const struct mm_tensor *) = g->ctx->trace;
     int rc = mm_gen_prefill(g, p, e);
 
     *n = 0;
-    const double decode = mm_gen_now();
+    const double decode = mm_now();
     g->ctx->trace = NULL;
     if (rc == 0)
         rc = search_alloc(&s, spec);
@@ -189,7 +189,7 @@ int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_bea
         answers[i].computed = g->stats.computed - before;
         *n = i + 1;
     }
-    g->stats.decode_s += mm_gen_now() - decode;
+    g->stats.decode_s += mm_now() - decode;
     search_free(&s);
     return rc;
 }

@@ -4,6 +4,7 @@
 #ifndef MM_MODEL_GENERATE_IMPL_H
 #define MM_MODEL_GENERATE_IMPL_H
 
+#include "base/progress.h"
 #include "model/generate.h"
 #include "model/textout.h"
 
@@ -51,8 +52,6 @@ bool mm_gen_may_share(const struct mm_gen *g, size_t a, size_t b);
  * Empty without a tokenizer. */
 MM_MUST_CHECK int mm_gen_text(const struct mm_gen *g, struct mm_answer *a, size_t n, bool trim,
                               struct mm_err *e);
-
-double mm_gen_now(void); /* seconds */
 
 /* --- a sequence and its next token (generate_token.c) -------------------------------- */
 

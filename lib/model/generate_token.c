@@ -36,7 +36,7 @@ int mm_place_begin(struct mm_gen *g, struct mm_place *l, struct mm_request *r, s
 
     l->r = r;
     l->state = MM_PLACE_NEW;
-    l->start = mm_gen_now();
+    l->start = mm_now();
     l->text = (struct mm_textout){ .stop = g->o.stop, .nstop = g->o.nstop,
                                    .trim = g->o.trim || media };
     mm_rng_seed(&l->rng, g->o.seed + r->number);
@@ -168,7 +168,7 @@ static int stop(struct mm_gen *g, struct mm_place *l, enum mm_stop why)
     int rc = 0;
 
     a->stop = why;
-    a->ms = 1e3 * (mm_gen_now() - l->start);
+    a->ms = 1e3 * (mm_now() - l->start);
     mm_buf_reset(&g->piece);
     if (l->stream && !l->text.stopped)
         rc = mm_tok_stream_end(l->stream, &g->piece, e);

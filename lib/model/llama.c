@@ -18,6 +18,7 @@
 #include "kernel/attention.h"
 #include "tensor/op.h"
 #include "tensor/recompute.h"
+#include "tensor/times.h"
 
 struct layer {
     struct mm_var *attn_norm;               /* [dim] */
@@ -285,6 +286,14 @@ int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype
 
 /* --- forward ----------------------------------------------------------------- */
 
+const char *mm_llama_stage_name(enum mm_llama_stage s)
+{
+    static const char *const name[] = { "embed", "qkv", "attention", "o", "mlp", "head",
+                                        "sampling" };
+
+    return name[s];
+}
+
 struct mm_var *mm_llama_embed(struct mm_ctx *c, const struct mm_llama *m, const int32_t *ids,
                               size_t n)
 {
@@ -363,6 +372,23 @@ nomem:
     return false;
 }
 
+/* Products with the keys and values each row sees; the cache is read once a sequence. */
+static void lap_attention(struct mm_ctx *c, const struct mm_llama *m, const struct mm_seq *seqs,
+                          size_t nseq)
+{
+    const double d = (double)m->c.head_dim;
+    double pairs = 0;
+    double bytes = 0;
+
+    for (size_t s = 0; c->times && s < nseq; s++) {
+        const size_t past = seqs[s].kv ? mm_kv_len(seqs[s].kv) : 0;
+        const size_t e = seqs[s].kv ? mm_dtype_block_bytes(mm_kv_dtype(seqs[s].kv)) : 4;
+        pairs += (double)seqs[s].n * ((double)past + ((double)seqs[s].n + 1) / 2);
+        bytes += 2 * (double)(m->c.kv_heads) * d * (double)(e * (past + seqs[s].n));
+    }
+    mm_times_lap(c, MM_LLAMA_ATTENTION, 4 * (double)m->c.heads * d * pairs, bytes);
+}
+
 /* q [T, heads, d], k and v [T, kv_heads, d] -> [T, heads * d] */
 static struct mm_var *self_attention(struct mm_ctx *c, const struct mm_llama *m, size_t layer,
                                      const struct mm_var *q, const struct mm_var *k,
@@ -404,6 +430,7 @@ static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m
     const int64_t qs[3] = { x->t.shape[0], m->c.heads, m->c.head_dim };
     const int64_t ks[3] = { x->t.shape[0], m->c.kv_heads, m->c.head_dim };
     const struct mm_var *w[3] = { y->q, y->k, y->v }, *b[3] = { y->q_b, y->k_b, y->v_b };
+    const size_t rows = (size_t)x->t.shape[0];
     struct mm_var *p[3];
     struct mm_var *n = mm_rms_norm(c, x, y->attn_norm, m->c.eps);
 
@@ -414,9 +441,14 @@ static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m
     struct mm_var *v = mm_reshape(c, p[2], 3, ks);
     trace_heads(c, q, "q_rope", i);
     trace_heads(c, k, "k_rope", i);
-    struct mm_var *a = mm_linear(c, self_attention(c, m, i, q, k, v, seqs, nseq), y->o, y->o_b);
+    mm_times_lap_linear(c, MM_LLAMA_QKV, rows, w, 3);
+    struct mm_var *a = self_attention(c, m, i, q, k, v, seqs, nseq);
+    lap_attention(c, m, seqs, nseq);
+    a = mm_linear(c, a, y->o, y->o_b);
     mm_trace_stage(c, a, "layers.%zu.attn", i);
-    return mm_add(c, x, a);
+    x = mm_add(c, x, a);
+    mm_times_lap_linear(c, MM_LLAMA_O, rows, (const struct mm_var *[]){ y->o }, 1);
+    return x;
 }
 
 static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size_t i,
@@ -424,6 +456,7 @@ static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size
 {
     const struct layer *y = &m->layers[i];
     const struct mm_var *w[2] = { y->gate, y->up }, *b[2] = { y->gate_b, y->up_b };
+    const size_t rows = (size_t)x->t.shape[0];
     struct mm_var *p[2];
     struct mm_var *n = mm_rms_norm(c, x, y->mlp_norm, m->c.eps);
 
@@ -431,7 +464,10 @@ static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size
     mm_linear_group(c, p, n, w, b, 2);
     struct mm_var *f = mm_linear(c, mm_swiglu(c, p[0], p[1]), y->down, y->down_b);
     mm_trace_stage(c, f, "layers.%zu.mlp", i);
-    return mm_add(c, x, f);
+    x = mm_add(c, x, f);
+    mm_times_lap_linear(c, MM_LLAMA_MLP, rows, (const struct mm_var *[]){ y->gate, y->up, y->down },
+                        3);
+    return x;
 }
 
 /* A layer and all it reads, for mm_recompute. */
@@ -458,6 +494,7 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
     if (!x || !rope_tables(c, &t, m, (size_t)x->t.shape[0], seqs, nseq))
         return NULL;
     mm_trace_stage(c, x, "embeddings");
+    mm_times_lap(c, MM_LLAMA_EMBED, 0, 0);
     const struct mm_scope scope = mm_scope_open(c); /* a layer's result replaces the one before */
     for (size_t i = 0; x && i < (size_t)m->c.layers; i++) {
         const struct layer_args a = { m, seqs, nseq, i, t };
@@ -476,7 +513,12 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h)
 {
-    return mm_linear(c, h, m->head, NULL);
+    struct mm_var *l = mm_linear(c, h, m->head, NULL);
+
+    if (l)
+        mm_times_lap_linear(c, MM_LLAMA_HEAD, (size_t)h->t.shape[0],
+                            (const struct mm_var *[]){ m->head }, 1);
+    return l;
 }
 
 struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h,

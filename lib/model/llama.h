@@ -57,6 +57,20 @@ struct mm_seq {
                          prompt computed in chunks gives its whole length. */
 };
 
+/* Stages of a pass as tensor/times.h counts them, norms, sums and RoPE with the products
+ * beside them.  Choosing tokens is generation's. */
+enum mm_llama_stage {
+    MM_LLAMA_EMBED,
+    MM_LLAMA_QKV,
+    MM_LLAMA_ATTENTION,
+    MM_LLAMA_O,
+    MM_LLAMA_MLP,
+    MM_LLAMA_HEAD,
+    MM_LLAMA_SAMPLING,
+    MM_LLAMA_STAGES
+};
+const char *mm_llama_stage_name(enum mm_llama_stage s); /* "embed", "qkv", ... */
+
 /* mm_llama_embed: rows of the embedding table. Ids outside the vocabulary: NULL
  * and ctx->err (MM_EDATA). */
 struct mm_var *mm_llama_embed(struct mm_ctx *c, const struct mm_llama *m, const int32_t *ids,

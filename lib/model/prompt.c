@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "base/size.h"
 
@@ -484,6 +485,7 @@ int mm_prompt_build(struct mm_prompt *p, const struct mm_prompt_spec *spec,
                     const struct mm_parts *parts, struct mm_err *e)
 {
     struct builder b = { .p = p, .spec = spec, .place = placeholder(spec), .e = e };
+    const double start = spec->seconds ? mm_now() : 0;
     int rc = 0;
 
     for (size_t i = 0; i < parts->n && rc == 0; i++) {
@@ -501,5 +503,7 @@ int mm_prompt_build(struct mm_prompt *p, const struct mm_prompt_spec *spec,
         rc = encode(&b, "", 0, MM_TOK_PARSE);
     mm_buf_free(&b.text);
     free(b.held);
+    if (spec->seconds)
+        *spec->seconds += mm_now() - start;
     return rc;
 }

@@ -94,6 +94,7 @@ struct mm_prompt_spec {
     const struct mm_tok *tok; /* NULL: ids and embeddings only */
     enum mm_mark_style style;
     int64_t dim;              /* of embeddings */
+    double *seconds;          /* NULL, or what building prompts took is added to it */
 };
 
 struct mm_prompt {

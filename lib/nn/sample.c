@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "kernel/kernel.h"
 
 struct cand {
     float l;
@@ -64,27 +65,32 @@ void mm_sampler_free(struct mm_sampler *s)
 
 int32_t mm_argmax(const float *l, size_t n)
 {
-    int32_t best = -1;
-    float top = -INFINITY;
+    const float top = mm_kern()->max(l, n);
 
-    for (size_t i = 0; i < n; i++)
-        if (l[i] > top) {
-            top = l[i];
-            best = (int32_t)i;
-        }
-    return best;
+    for (size_t i = 0; i < n && top > -INFINITY; i++)
+        if (l[i] == top)
+            return (int32_t)i;
+    return -1;
+}
+
+/* The sum of exp(l - top): exponentials in f32 as softmax has them, sums of blocks of
+ * them in f64. */
+static double exp_total(const float *l, float top, size_t n)
+{
+    enum { BLOCK = 256 };
+    float y[BLOCK];
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i += BLOCK)
+        sum += (double)mm_kern()->exp_sum(y, l + i, top, n - i < BLOCK ? n - i : BLOCK);
+    return sum;
 }
 
 double mm_logsumexp(const float *l, size_t n)
 {
-    const int32_t top = mm_argmax(l, n);
-    double sum = 0;
+    const float top = mm_kern()->max(l, n);
 
-    if (top < 0)
-        return -INFINITY;
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)l[i] - l[top]);
-    return l[top] + log(sum);
+    return top > -INFINITY ? top + log(exp_total(l, top, n)) : -INFINITY;
 }
 
 /* --- before the grammar ------------------------------------------------------ */
@@ -202,9 +208,7 @@ static size_t sorted_prefix(struct mm_sampler *s, const float *l, double p,
 
     if (best < 0)
         return 0;
-    *total = 0;
-    for (size_t i = 0; i < s->vocab; i++)
-        *total += exp((double)l[i] - l[best]);
+    *total = exp_total(l, l[best], s->vocab);
     size_t n = gather(s, l, l[best], l[best] - 8, &mass);
     if (mass < p * *total)
         n = gather(s, l, l[best], -INFINITY, &mass);

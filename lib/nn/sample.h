@@ -76,8 +76,8 @@ int32_t mm_sampler_pick(struct mm_sampler *s, const float *l, struct mm_rng *rng
  * above -INFINITY. */
 int32_t mm_argmax(const float *l, size_t n);
 
-/* mm_logsumexp: log of the sum of exponentials of l[n], in f64; the natural log
- * of a probability is l[i] minus it. */
+/* mm_logsumexp: log of the sum of exponentials of l[n] (exponentials in f32, their sum in
+ * f64); the natural log of a probability is l[i] minus it. */
 double mm_logsumexp(const float *l, size_t n);
 
 #endif

@@ -35,7 +35,8 @@ struct mm_lora {
     float scale;
 };
 
-struct mm_tape; /* tensor/tape.h */
+struct mm_tape;  /* tensor/tape.h */
+struct mm_times; /* tensor/times.h */
 
 struct mm_ctx {
     struct mm_pool *pool;   /* borrowed; NULL: one thread */
@@ -46,6 +47,7 @@ struct mm_ctx {
     /* trace: called with each stage a model names, or NULL */
     void (*trace)(void *arg, const char *name, const struct mm_tensor *t);
     void *trace_arg;
+    struct mm_times *times; /* borrowed; NULL: none are taken */
     struct mm_err err; /* sticky */
 };
 

@@ -27,6 +27,15 @@ json "d[0]['source']==[] and d[0]['item']==0 and len(d[0]['tokens'])==8==len(d[0
 ok "has every member" $?
 t "an escape is read" 0 sh -c "mm-llm -m '$M' -p 'a\\nb' -n 8 --json >1; printf 'a\nb' >p; mm-llm -m '$M' --prompt-file p -n 8 --json >2; sed 's/\"ms.*//' 1 >3; sed 's/\"ms.*//' 2 | cmp - 3"
 
+t "where the time went" 0 mm-llm -m "$M" -p hello -n 8 -v
+for k in open tokenize prefill.sampling decode.embed; do
+    has "$k" err "^mm-llm: time $k [0-9.]* ms$"
+done
+for k in prefill.qkv prefill.attention prefill.head decode.o decode.mlp; do
+    has "$k" err "^mm-llm: time $k [0-9.]* ms [0-9.]* GFLOP/s [0-9.]* GB/s$"
+done
+has "and in all" err '^mm-llm: prefill: [0-9]* positions in [0-9.]* ms ([0-9.]*/s), 0 reused; decode: 7 tokens in [0-9.]* ms ([0-9.]*/s)$'
+
 # --- pictures
 t "two items, two answers" 0 mm-llm -m "$M" -p "$Q" -n 8 two.mmt
 cp out answers
