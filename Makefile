@@ -132,8 +132,6 @@ check-fast: all unit
 # JSON=FILE: the rows as JSON lines too
 PYTHON ?= /usr/bin/python3
 bench bench-full: all $(BENCH_BINS)
-	$B/tests/bench/bench_kernels
-	$B/tests/bench/bench_stream
 	$(PYTHON) tests/bench/run $(if $(filter bench-full,$@),--full) $(if $(JSON),--json '$(JSON)')
 	$(if $(filter bench-full,$@),sh tests/bench/smoke_7b.sh)
 

@@ -22,6 +22,8 @@ BYTES = {"f32": 4, "f16": 2, "bf16": 2, "q4_0": 18 / 32, "q4_1": 20 / 32, "q5_0"
          "q5_1": 24 / 32, "q8_0": 34 / 32, "q2_k": 84 / 256, "q3_k": 110 / 256, "q4_k": 144 / 256,
          "q5_k": 176 / 256, "q6_k": 210 / 256}
 PLAIN = ("f32", "f16", "bf16")
+ARITHMETIC = {"int8": "int8 activations", "bf16": "f32", "f32": "f32"} # by limit
+THREADS = os.cpu_count()
 
 
 def die(text):
@@ -99,10 +101,13 @@ class Limits:
         for m in re.finditer(r"limit (\w+) +([\d.]+) G", err):
             self.best[m[1]] = max(float(m[2]), self.best.get(m[1], 0))
 
+    def ops(self, peak):
+        """GFLOP/s; plain types may be computed in f32 where that is faster."""
+        return max(self.best["f32"], self.best.get(peak, 0))
+
     def seconds(self, nbytes, ops, peak):
         """The least time for reading so much and computing so much, side by side."""
-        return max(nbytes / self.best["read"] * 1e-9,
-                   ops / max(self.best["f32"], self.best.get(peak, 0)) * 1e-9)
+        return max(nbytes / self.best["read"], ops / self.ops(peak)) * 1e-9
 
 
 def llm_cost(shape, dtype, rows, sequences, context=0):
