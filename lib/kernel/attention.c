@@ -20,7 +20,7 @@
 
 enum {
     CHUNK = MM_ATTN_CHUNK,
-    TILE = 192,       /* query rows of a tile, about: a multiple of MM_MR */
+    TILE = 384,       /* most query rows of a tile: a multiple of MM_MR */
     DIRECT = 24,      /* so few rows meet f16 panels as they lie; more, widened ones */
     MAX_PARTS = 1 << 14 /* rows of parts of one sequence: bounds their memory */
 };
@@ -155,6 +155,21 @@ void mm_attn_mask(float *s, size_t ld, float unit, size_t kv, size_t r0, size_t 
         mask_row(s + r * ld, unit, kv, r0 + r, j0, n, a);
 }
 
+/* Rows of keys and values lie far apart, where the processor does not foresee
+ * the next one: n of them from j on are fetched ahead, none from end on. */
+static void prefetch_rows(const struct mm_attn_item *it, size_t kv, size_t j, size_t n, size_t end)
+{
+    const struct mm_attn *a = &it->a;
+
+    if (a->layout != MM_ATTN_ROWS)
+        return;
+    for (end = mm_attn_min(end, j + n); j < end; j++)
+        for (size_t i = 0; i < a->dim; i += 16) {
+            __builtin_prefetch((const float *)it->k + j * a->k_row + kv * a->k_head + i, 0, 2);
+            __builtin_prefetch((const float *)it->v + j * a->v_row + kv * a->v_head + i, 0, 2);
+        }
+}
+
 /* Keys j0..j0+keys of a kv head; rows: how many query rows will meet them. */
 static struct chunk load_chunk(const struct mm_kern *k, const struct mm_attn_item *it,
                                struct work *w, size_t kv, size_t j0, size_t keys, size_t rows)
@@ -187,15 +202,19 @@ static struct chunk load_chunk(const struct mm_kern *k, const struct mm_attn_ite
 static void merge(const struct mm_kern *k, float *state, const float *o, float m, float l,
                   size_t dim)
 {
-    const float top = m > state[0] ? m : state[0];
-
     if (m == -INFINITY)
         return;
-    const float old = exp2f(state[0] - top), new = exp2f(m - top);
-    state[0] = top;
-    state[1] = old * state[1] + new * l;
-    k->scale(state + 2, old, state + 2, dim);
-    k->axpy(state + 2, new, o, dim);
+    if (m > state[0]) {
+        const float fix = state[0] > -INFINITY ? exp2f(state[0] - m) : 0;
+        state[0] = m;
+        state[1] = fix * state[1] + l;
+        k->scale(state + 2, fix, state + 2, dim);
+        k->add(state + 2, state + 2, o, dim);
+    } else {
+        const float fix = exp2f(m - state[0]);
+        state[1] += fix * l;
+        k->axpy(state + 2, fix, o, dim);
+    }
 }
 
 static void state_init(float *state, size_t rows, size_t step)
@@ -248,13 +267,17 @@ static void attend(const struct job *j, const struct mm_attn_item *it, struct wo
     const struct mm_attn *a = &it->a;
     const size_t step = 2 + mm_attn_dim(a);
 
+    prefetch_rows(it, kv, j0, CHUNK, j1);
     state_init(state, rows, step);
     mm_attn_pack_rows(w->qa, it->q, a->q_row, a->q_head, a->scale * LOG2E, kv, r0, rows, a, w->tmp);
     for (; j0 < j1; j0 += CHUNK) {
         const struct chunk c = load_chunk(j->k, it, w, kv, j0, mm_attn_min(CHUNK, j1 - j0), rows);
-        for (size_t r = 0; r < rows; r += MM_MR)
+        const size_t ahead = mm_attn_div_up(CHUNK * MM_MR, rows);
+        for (size_t r = 0, next = j0 + CHUNK; r < rows; r += MM_MR, next += ahead) {
+            prefetch_rows(it, kv, next, ahead, j1);
             attend_rows(j->k, a, w, state + r * step, w->qa + r * a->dim, &c, kv, r0 + r,
                         mm_attn_min(MM_MR, rows - r));
+        }
     }
 }
 

@@ -82,19 +82,15 @@ INLINE vec v_round(vec v)
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* In two steps: 2^128 is no float. */
-INLINE vec v_pow2(vec p, vec n)
+/* In two steps: 2^128 is no float.  The clamp keeps what is dropped normal. */
+INLINE vec v_pow2(vec p, vec n, vec t, float lo)
 {
-    const __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1);
-    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256i i = _mm256_cvtps_epi32(_mm256_max_ps(n, v_set(-126)));
+    const __m256i half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
     const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
     const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23);
-    return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
-}
-
-INLINE vec v_keep(vec v, vec t, float lo)
-{
-    return _mm256_and_ps(_mm256_cmp_ps(t, v_set(lo), _CMP_NLT_UQ), v);
+    const vec y = _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
+    return _mm256_and_ps(_mm256_cmp_ps(t, v_set(lo), _CMP_NLT_UQ), y);
 }
 
 static void to_f16(uint16_t *y, const float *x, size_t n)

@@ -72,14 +72,9 @@ INLINE vec v_round(vec v)
 {
     return _mm512_roundscale_ps(v, 0x08);
 }
-INLINE vec v_pow2(vec p, vec n)
+INLINE vec v_pow2(vec p, vec n, vec t, float lo)
 {
-    return _mm512_scalef_ps(p, n);
-}
-
-INLINE vec v_keep(vec v, vec t, float lo)
-{
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, v_set(lo), _CMP_NLT_UQ), v);
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(t, v_set(lo), _CMP_NLT_UQ), p, n);
 }
 
 static void to_f16(uint16_t *y, const float *x, size_t n)
