@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "base/size.h"
 #include "kernel/wmat_int.h"
 
@@ -46,10 +47,7 @@ static int pack_data(struct mm_wmat *m, struct mm_pool *p)
     struct pack_job j = { m, NULL };
     size_t bytes;
 
-    if (!mm_packed_bytes(m->dtype, m->out, m->in, &bytes) || !mm_size_align(bytes, 64, &bytes))
-        return MM_ENOMEM;
-    j.to = aligned_alloc(64, bytes ? bytes : 64);
-    if (!j.to)
+    if (!mm_packed_bytes(m->dtype, m->out, m->in, &bytes) || !(j.to = mm_pages_alloc(bytes)))
         return MM_ENOMEM;
     mm_pool_run(p, mm_div_up(m->out, MM_NR), pack_panel, &j);
     free(m->own);

@@ -405,7 +405,7 @@ static void load_text(struct source *s)
     const char *tn = hf ? "embeddings.token_embedding.weight" : "token_embedding.weight";
     const char *pn = hf ? "embeddings.position_embedding.weight" : "positional_embedding";
 
-    t->token = mm_param_matrix(t->params, mm_load_get(s->load, token, 2, "%s%s", s->prefix, tn),
+    t->token = mm_param_table(t->params, mm_load_get(s->load, token, 2, "%s%s", s->prefix, tn),
                                "%s%s", s->prefix, tn);
     t->position = mm_param_f32(t->params, mm_load_get(s->load, pos, 2, "%s%s", s->prefix, pn),
                                "%s%s", s->prefix, pn);

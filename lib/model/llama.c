@@ -163,30 +163,37 @@ static void load_layer(struct layer *y, const struct loader *l, const struct nam
     y->down_b = bias(l, n->down, dim);
 }
 
+/* The name of a head of its own; false, and the plain name, if there is none. */
+static bool head_name(char *buf, size_t n, const struct mm_ckpt *ck, const struct names *names)
+{
+    for (int i = 0; heads[i]; i++) {
+        snprintf(buf, n, "%s%s", heads[i], names->head);
+        if (mm_ckpt_lookup(ck, buf))
+            return true;
+    }
+    snprintf(buf, n, "%s", names->head);
+    return false;
+}
+
 /* Embedding, final norm and head; the vocabulary is what the table holds. */
 static void load_ends(struct mm_llama *m, const struct loader *l, const struct names *n)
 {
     int64_t want[2] = { -1, m->c.dim };
-    char name[256];
+    char name[256], head[256];
 
+    const bool own_head = head_name(head, sizeof(head), l->ck, n);
+    const bool tied = !own_head && (m->c.tied || n == &gguf_names);
     snprintf(name, sizeof(name), "%s%s", l->body, n->embed);
-    m->embed = mm_param_matrix(l->params, mm_load_get(l->load, want, 2, "%s", name), "%s", name);
+    const struct mm_tensor *const table = mm_load_get(l->load, want, 2, "%s", name);
+    m->embed = tied ? mm_param_matrix(l->params, table, "%s", name)
+                    : mm_param_table(l->params, table, "%s", name);
     m->c.vocab = want[0];
     snprintf(name, sizeof(name), "%s%s", l->body, n->norm);
     m->norm = mm_param_f32(l->params, mm_load_get(l->load, (int64_t[]){ m->c.dim }, 1, "%s", name),
                            "%s", name);
-    for (int i = 0; heads[i]; i++) {
-        snprintf(name, sizeof(name), "%s%s", heads[i], n->head);
-        if (mm_ckpt_lookup(l->ck, name)) {
-            m->head = mm_param_matrix(l->params, mm_load_get(l->load, want, 2, "%s", name), "%s",
-                                      name);
-            return;
-        }
-    }
-    if (m->c.tied || n == &gguf_names)
-        m->head = m->embed;
-    else
-        (void)mm_load_get(l->load, want, 2, "%s", n->head); /* noted as missing */
+    m->head = tied ? m->embed
+                   : mm_param_matrix(l->params, mm_load_get(l->load, want, 2, "%s", head), "%s",
+                                     head);
 }
 
 /* rope_freqs.weight: [head_dim / 2] divisors of Llama 3.1 in GGUF */

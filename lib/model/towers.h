@@ -19,6 +19,10 @@ struct mm_towers {
  * mm_vision_open and mm_clip_text_open. */
 MM_MUST_CHECK int mm_towers_open(struct mm_towers *t, const char *model, bool text_only,
                                  const struct mm_vision_opts *o, struct mm_err *e);
+
+/* mm_towers_pack: mm_params_pack of what there is. */
+MM_MUST_CHECK int mm_towers_pack(struct mm_towers *t, struct mm_pool *pool, struct mm_err *e);
+
 void mm_towers_close(struct mm_towers *t); /* takes a zeroed one */
 
 #endif

@@ -9,12 +9,15 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/panel.h"
 #include "base/size.h"
 
 struct param {
     struct mm_var var;
     struct mm_tensor src; /* as stored, borrowed from the checkpoint */
     float *data, *grad;   /* owned, or NULL */
+    void *panels;         /* what lay packed at an odd address; owned, or NULL */
+    bool table;           /* never packed */
     char *name;
 };
 
@@ -37,6 +40,7 @@ static void param_free(struct param *q)
     mm_wmat_free(q->var.w);
     free(q->data);
     free(q->grad);
+    free(q->panels);
     free(q->name);
     free(q);
 }
@@ -119,26 +123,63 @@ static struct mm_tensor as_matrix(const struct mm_tensor *t)
     return m;
 }
 
-struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+/* A matrix that lies packed in its file.  A mapped file has it at a multiple of
+ * 64; one that was read from a pipe may not. */
+static bool use_packed(struct param *q)
 {
-    struct param *q;
-    va_list ap;
+    const size_t bytes = mm_tensor_bytes(&q->src);
+    const void *data = q->src.data;
+    size_t padded;
 
-    if (!t)
-        return NULL;
-    va_start(ap, fmt);
-    q = add(p, t, fmt, ap);
-    va_end(ap);
+    if ((uintptr_t)data % MM_PANEL_ALIGN != 0) {
+        if (!mm_size_align(bytes, MM_PANEL_ALIGN, &padded) ||
+            !(q->panels = aligned_alloc(MM_PANEL_ALIGN, padded ? padded : MM_PANEL_ALIGN)))
+            return false;
+        data = memcpy(q->panels, data, bytes);
+    }
+    return mm_wmat_borrow_packed(&q->var.w, q->var.t.dtype, (size_t)q->src.shape[0],
+                                 (size_t)q->src.shape[1], data, NULL) == 0;
+}
+
+MM_PRINTF(4, 0)
+static struct mm_var *add_matrix(struct mm_params *p, const struct mm_tensor *t, bool table,
+                                 const char *fmt, va_list ap)
+{
+    struct param *q = t ? add(p, t, fmt, ap) : NULL;
+
     if (!q)
         return NULL;
+    q->table = table;
     q->src = as_matrix(t);
     q->var.t = q->src;
     q->var.t.data = NULL;
-    if (mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL, NULL) < 0) {
+    q->var.t.dtype = mm_dtype_rows(q->src.dtype);
+    if (mm_dtype_packed(q->src.dtype)
+            ? !use_packed(q) : mm_wmat_new(&q->var.w, &q->src, MM_WMAT_BORROW, NULL, NULL) < 0) {
         p->failed = true;
         return NULL;
     }
     return &q->var;
+}
+
+struct mm_var *mm_param_matrix(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    struct mm_var *const v = add_matrix(p, t, false, fmt, ap);
+    va_end(ap);
+    return v;
+}
+
+struct mm_var *mm_param_table(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    struct mm_var *const v = add_matrix(p, t, true, fmt, ap);
+    va_end(ap);
+    return v;
 }
 
 struct mm_var *mm_param_f32(struct mm_params *p, const struct mm_tensor *t, const char *fmt, ...)
@@ -199,6 +240,31 @@ struct mm_var *mm_param_transposed(struct mm_params *p, const struct mm_tensor *
         return NULL;
     }
     return &q->var;
+}
+
+/* Is q a matrix of products, as rows in the checkpoint? */
+static bool wants_packing(const struct param *q)
+{
+    return q->var.w && !q->table && !q->data && !mm_dtype_packed(q->src.dtype);
+}
+
+int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck, struct mm_pool *pool,
+                   struct mm_err *e)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct param *const q = p->at[i];
+        struct mm_wmat *m = NULL;
+
+        if (!wants_packing(q))
+            continue;
+        if (mm_wmat_new(&m, &q->src, MM_WMAT_PACK, pool, e) < 0)
+            return MM_ENOMEM;
+        mm_wmat_free(q->var.w);
+        q->var.w = m;
+        if (ck)
+            mm_ckpt_release(ck, &q->src);
+    }
+    return 0;
 }
 
 bool mm_params_failed(const struct mm_params *p)

@@ -96,7 +96,7 @@ answers() { # answers MODEL [OPTION]: ids of 12 tokens
 for type in f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0; do
     t "--pack $type" 0 mm-quantize -q -t $type --pack -o packed.gguf "$Y"
     t "--pack $type: the same tensors" 0 mm-diff --all -r 0 $type.gguf packed.gguf
-    answers $type.gguf --exact >want && answers packed.gguf --exact >got && cmp -s want got
+    answers $type.gguf >want && answers packed.gguf >got && cmp -s want got
     ok "--pack $type: the same answers" $?
 done
 K=$GOLDEN/weights/gguf-llama-kmix/model/model.gguf

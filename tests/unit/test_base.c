@@ -17,6 +17,7 @@
 #include "base/crc.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/pages.h"
 #include "base/rng.h"
 #include "base/size.h"
 #include "base/tensor.h"
@@ -114,6 +115,22 @@ static void test_widen(void **state)
     t.dtype = MM_BOOL, t.data = b;
     mm_tensor_to_f32(y, &t);
     assert_true(y[0] == 0.0F && y[1] == 1.0F);
+}
+
+static void test_pages(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 100, (2 << 20) - 1, 2 << 20, 5000000 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *p = mm_pages_alloc(sizes[i]);
+
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % (sizes[i] < 2 << 20 ? 64 : 2 << 20), 0);
+        memset(p, 1, sizes[i]);
+        free(p);
+    }
+    assert_null(mm_pages_alloc(SIZE_MAX));
 }
 
 static void test_buf(void **state)
@@ -331,6 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err),        cmocka_unit_test(test_err_status),
         cmocka_unit_test(test_size),       cmocka_unit_test(test_widen),
+        cmocka_unit_test(test_pages),
         cmocka_unit_test(test_buf),        cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_steady), cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_json),       cmocka_unit_test(test_json_depth),

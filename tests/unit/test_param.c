@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/panel.h"
 #include "nn/param.h"
 #include "tensor/op.h"
 #include "tensor/tape.h"
@@ -110,6 +111,103 @@ static void trained_weights_get_gradients(void **state)
     mm_params_free(p);
 }
 
+/* A matrix of 70 x 64 as f32 rows, as p32_f32 at an address of either kind, and
+ * what x = (1, 2, ... 64) gives. */
+enum { ROWS = 70, COLS = 64, PADDED = 96 };
+
+struct forms {
+    float rows[ROWS * COLS];
+    _Alignas(MM_PANEL_ALIGN) unsigned char panels[PADDED * COLS * 4 + 64];
+};
+
+static void make(struct forms *f, struct mm_tensor *rows, struct mm_tensor *packed, size_t at)
+{
+    for (int i = 0; i < ROWS * COLS; i++)
+        f->rows[i] = (float)(i % 37 - 18);
+    for (size_t r = 0; r < ROWS; r += MM_PANEL_ROWS)
+        mm_panel_write(f->panels + at + r * COLS * 4, MM_F32, f->rows + r * COLS,
+                       ROWS - r < MM_PANEL_ROWS ? ROWS - r : MM_PANEL_ROWS, COLS);
+    *rows = (struct mm_tensor){ MM_F32, 2, { ROWS, COLS }, f->rows };
+    *packed = (struct mm_tensor){ MM_P32_F32, 2, { ROWS, COLS }, f->panels + at };
+}
+
+static void product(float y[ROWS], const struct mm_var *w)
+{
+    float x[COLS];
+
+    for (int i = 0; i < COLS; i++)
+        x[i] = (float)(i + 1);
+    assert_int_equal(mm_wmat_mul(y, x, 1, w->w, NULL, MM_ARITH_EXACT, NULL), 0);
+}
+
+static bool is_packed(const struct mm_var *w)
+{
+    size_t bytes;
+
+    return mm_wmat_packed(w->w, &bytes) != NULL;
+}
+
+static void matrices_are_packed_and_tables_are_not(void **state)
+{
+    static struct forms f;
+    float want[ROWS], got[ROWS];
+    struct mm_tensor rows, packed;
+    struct mm_params *p;
+    (void)state;
+
+    make(&f, &rows, &packed, 0);
+    assert_int_equal(mm_params_new(&p, NULL), 0);
+    struct mm_var *m = mm_param_matrix(p, &rows, "m"), *t = mm_param_table(p, &rows, "t");
+    assert_null(mm_param_table(p, NULL, "none"));
+    product(want, m);
+    assert_false(is_packed(m) || is_packed(t));
+    assert_int_equal(mm_params_pack(p, NULL, NULL, NULL), 0);
+    assert_true(is_packed(m) && !is_packed(t));
+    product(got, m);
+    assert_memory_equal(got, want, sizeof want);
+    mm_wmat_row(got, m->w, 69);
+    assert_memory_equal(got, f.rows + 69 * COLS, COLS * sizeof *got);
+    assert_int_equal(mm_params_pack(p, NULL, NULL, NULL), 0); /* again: nothing to do */
+    assert_int_equal(mm_params_train(p, "*", NULL), 2);
+    assert_memory_equal(m->t.data, f.rows, sizeof f.rows); /* from the source */
+    assert_int_equal(mm_params_pack(p, NULL, NULL, NULL), 0);
+    assert_false(is_packed(m));
+    mm_params_free(p);
+}
+
+static void a_packed_tensor_is_used_where_it_lies(void **state)
+{
+    static const size_t at[] = { 0, 1, 32 };
+    static struct forms f;
+    float want[ROWS], got[ROWS];
+    struct mm_tensor rows, packed;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        struct mm_params *p;
+        size_t bytes;
+
+        make(&f, &rows, &packed, at[i]);
+        assert_int_equal(mm_params_new(&p, NULL), 0);
+        struct mm_var *m = mm_param_matrix(p, &packed, "m"), *t = mm_param_table(p, &packed, "t");
+        product(want, mm_param_matrix(p, &rows, "rows"));
+        assert_int_equal(mm_wmat_dtype(m->w), MM_F32);
+        assert_int_equal(m->t.dtype, MM_F32);
+        assert_int_equal(mm_wmat_packed(m->w, &bytes) == packed.data, at[i] == 0);
+        assert_int_equal(bytes, PADDED * COLS * 4);
+        assert_int_equal(mm_params_pack(p, NULL, NULL, NULL), 0);
+        product(got, m);
+        assert_memory_equal(got, want, sizeof want);
+        mm_wmat_row(got, t->w, 40);
+        assert_memory_equal(got, f.rows + 40 * COLS, COLS * sizeof *got);
+        assert_int_equal(mm_params_train(p, "m", NULL), 1);
+        assert_memory_equal(m->t.data, f.rows, sizeof f.rows);
+        product(got, m);
+        assert_memory_equal(got, want, sizeof want);
+        mm_params_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +215,8 @@ int main(void)
         cmocka_unit_test(an_absent_tensor_is_no_failure_here),
         cmocka_unit_test(a_kernel_of_a_convolution_is_a_matrix),
         cmocka_unit_test(trained_weights_get_gradients),
+        cmocka_unit_test(matrices_are_packed_and_tables_are_not),
+        cmocka_unit_test(a_packed_tensor_is_used_where_it_lies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
