@@ -20,18 +20,22 @@
 #include "base/progress.h"
 #include "train/exchange.h"
 #include "train/export.h"
-#include "train/init.h"
 #include "train/job.h"
 #include "train/saved.h"
+#include "train/start.h"
 
 static const char usage[] =
     "mm-train [-qv] [-j threads] [-s seed] objective -o dir [option ...] [file ...]";
 static const char help[] =
-    "objectives: lm\n"
+    "objectives: lm, llava-align, llava-instruct\n"
     "  -m, --model M           checkpoint to start from;  --config FILE: a new model\n"
     "      --tokenizer T       of a new model, or instead of the model's\n"
     "      --data FILE         as an operand: texts, records, LLaVA JSON; - is standard input\n"
     "      --lines             text files hold a document a line\n"
+    "      --images DIR        pictures;  --features FILE: mm-encode's output for them\n"
+    "      --vision-tower M, --projector M     if the model holds none\n"
+    "      --aspect A          pad, crop, square instead of the checkpoint's\n"
+    "      --template T        of conversations\n"
     "  -o, --out DIR           model, log and checkpoint go here\n"
     "      --resume            go on from the checkpoint in DIR, if there is one\n"
     "      --steps N | --epochs X     updates, or passes over the data (1)\n"
@@ -45,8 +49,11 @@ static const char help[] =
     "      --clip X            largest norm of the gradient (1; 0: no clipping)\n"
     "      --ema D             write averages of the weights, of decay D\n"
     "      --train GLOB --freeze GLOB     names of weights, up to 16 of each\n"
+    "      --projector-lr X    the projector's own rate\n"
+    "      --lora R            adapters of rank R;  --lora-alpha X (2 R)  --lora-targets RE\n"
+    "      --adapter DIR       go on from these adapters\n"
     "      --loss-norm N       batch, token\n"
-    "      --no-shuffle        samples in their order\n"
+    "      --no-shuffle        samples in their order;  --group-by-length\n"
     "      --checkpoint-activations       compute layers again in backward: less memory\n"
     "      --bf16              the model sees its weights rounded to bf16\n"
     "      --dtype T           of the model written: f32, f16, bf16 (as it was)\n"
@@ -56,7 +63,9 @@ enum {
     OPT_CONFIG = MM_OPT_FIRST, OPT_TOKENIZER, OPT_DATA, OPT_LINES, OPT_RESUME, OPT_STEPS,
     OPT_EPOCHS, OPT_ACCUMULATE, OPT_CONTEXT, OPT_LR, OPT_WARMUP, OPT_SCHEDULE, OPT_OPTIMIZER,
     OPT_BETAS, OPT_EPS, OPT_DECAY, OPT_CLIP, OPT_EMA, OPT_TRAIN, OPT_FREEZE, OPT_NORM,
-    OPT_NO_SHUFFLE, OPT_RECOMPUTE, OPT_BF16, OPT_DTYPE, OPT_SAVE_EVERY, OPT_SAVE_MINUTES
+    OPT_NO_SHUFFLE, OPT_RECOMPUTE, OPT_BF16, OPT_DTYPE, OPT_SAVE_EVERY, OPT_SAVE_MINUTES,
+    OPT_IMAGES, OPT_FEATURES, OPT_VISION, OPT_PROJECTOR, OPT_ASPECT, OPT_TEMPLATE,
+    OPT_PROJECTOR_LR, OPT_LORA, OPT_LORA_ALPHA, OPT_LORA_TARGETS, OPT_ADAPTER, OPT_GROUP
 };
 
 static const struct option longopts[] = {
@@ -91,6 +100,18 @@ static const struct option longopts[] = {
     { "dtype", required_argument, NULL, OPT_DTYPE },
     { "save-every", required_argument, NULL, OPT_SAVE_EVERY },
     { "save-minutes", required_argument, NULL, OPT_SAVE_MINUTES },
+    { "images", required_argument, NULL, OPT_IMAGES },
+    { "features", required_argument, NULL, OPT_FEATURES },
+    { "vision-tower", required_argument, NULL, OPT_VISION },
+    { "projector", required_argument, NULL, OPT_PROJECTOR },
+    { "aspect", required_argument, NULL, OPT_ASPECT },
+    { "template", required_argument, NULL, OPT_TEMPLATE },
+    { "projector-lr", required_argument, NULL, OPT_PROJECTOR_LR },
+    { "lora", required_argument, NULL, OPT_LORA },
+    { "lora-alpha", required_argument, NULL, OPT_LORA_ALPHA },
+    { "lora-targets", required_argument, NULL, OPT_LORA_TARGETS },
+    { "adapter", required_argument, NULL, OPT_ADAPTER },
+    { "group-by-length", no_argument, NULL, OPT_GROUP },
     { NULL, 0, NULL, 0 }
 };
 
@@ -193,11 +214,41 @@ static bool optim_option(struct mm_cmd *cmd, struct mm_job_spec *s, int c, const
     return true;
 }
 
+static void set_aspect(struct mm_cmd *cmd, struct mm_job_spec *s, const char *arg)
+{
+    static const char *const words[] = { "crop", "pad", "square", NULL };
+    static const enum mm_aspect aspect[] = { MM_ASPECT_CROP, MM_ASPECT_PAD, MM_ASPECT_CROP };
+
+    s->aspect = aspect[mm_opt_word(cmd, "--aspect", arg, words)];
+    s->has_aspect = true;
+}
+
+/* Options of pictures and adapters; false: it is another's. */
+static bool llava_option(struct mm_cmd *cmd, struct mm_job_spec *s, int c, const char *arg)
+{
+    switch (c) {
+    case OPT_IMAGES: s->images = arg; break;
+    case OPT_FEATURES: s->features = arg; break;
+    case OPT_VISION: s->vision = arg; break;
+    case OPT_PROJECTOR: s->projector = arg; break;
+    case OPT_ASPECT: set_aspect(cmd, s, arg); break;
+    case OPT_TEMPLATE: s->template = arg; break;
+    case OPT_PROJECTOR_LR: s->projector_lr = mm_opt_double(cmd, "--projector-lr", arg, 1e-12, 1e3); break;
+    case OPT_LORA: s->lora.rank = mm_opt_int(cmd, "--lora", arg, 1, 65536); break;
+    case OPT_LORA_ALPHA: s->lora.alpha = mm_opt_double(cmd, "--lora-alpha", arg, 1e-6, 1e6); break;
+    case OPT_LORA_TARGETS: s->lora.targets = arg; break;
+    case OPT_ADAPTER: s->lora.from = arg; break;
+    case OPT_GROUP: s->group = true; break;
+    default: return false;
+    }
+    return true;
+}
+
 static void option(struct mm_cmd *cmd, struct opts *o, int c, char *arg)
 {
     struct mm_job_spec *s = &o->job;
 
-    if (optim_option(cmd, s, c, arg))
+    if (optim_option(cmd, s, c, arg) || llava_option(cmd, s, c, arg))
         return;
     switch (c) {
     case 'm': s->model = arg; break;
@@ -238,6 +289,10 @@ static void check_options(struct mm_cmd *cmd, const struct opts *o)
         mm_cmd_usage(cmd, "either --model or --config says what is trained");
     if (!s->ndata)
         mm_cmd_usage(cmd, "no data are given");
+    if (s->lora.from && (s->lora.rank || s->lora.targets || s->lora.alpha > 0))
+        mm_cmd_usage(cmd, "--adapter has its own rank, alpha and targets");
+    if (!s->lora.rank && (s->lora.targets || s->lora.alpha > 0))
+        mm_cmd_usage(cmd, "--lora-alpha and --lora-targets need --lora");
     if (s->ema >= 1)
         mm_cmd_usage(cmd, "--ema: a decay below 1 is wanted");
 }
@@ -361,26 +416,16 @@ static int paths(struct train *t)
     return mm_export_dir(out, &t->cmd->err);
 }
 
-/* A new model is made in OUT/start, an ordinary checkpoint, and trained from there. */
-static int new_model(struct train *t)
-{
-    struct mm_job_spec *s = &t->o->job;
-
-    if (!s->config)
-        return 0;
-    s->model = t->start.p;
-    if (t->rank) /* another process makes it */
-        return 0;
-    return mm_init_model(t->start.p, s->config, s->tokenizer, s->seed, &t->cmd->err);
-}
-
 static int run(struct train *t)
 {
     struct mm_err *e = &t->cmd->err;
     const struct mm_objective *o = mm_objective_named(t->o->objective);
     int64_t done;
+    int made;
 
-    if (mm_exchange_start(&t->rank, &t->processes, e) < 0 || paths(t) < 0 || new_model(t) < 0)
+    if (mm_exchange_start(&t->rank, &t->processes, e) < 0 || paths(t) < 0 ||
+        (made = mm_start(&t->o->job, t->start.p, t->rank == 0, e)) < 0 ||
+        mm_exchange_wait(e) < 0)
         return e->code;
     if (!(t->pool = mm_pool_new(t->cmd->threads)))
         return mm_err_set(e, MM_ENOMEM, "cannot start %d threads", t->cmd->threads);
@@ -399,7 +444,7 @@ static int run(struct train *t)
                 t->job.set.total, t->job.set.n, t->job.nsamples, t->job.update, t->job.steps);
     if (loop(t) < 0)
         return e->code;
-    if (t->rank == 0 && o->export(&t->job, e) == 0 && t->o->job.config)
+    if (t->rank == 0 && o->export(&t->job, e) == 0 && made)
         mm_export_remove(t->start.p);
     return e->code;
 }
@@ -434,11 +479,13 @@ int main(int argc, char **argv)
         mm_cmd_usage(&cmd, "no objective is given");
     o.objective = argv[optind++];
     if (!mm_objective_named(o.objective))
-        mm_cmd_usage(&cmd, "'%s' is no objective: lm", o.objective);
+        mm_cmd_usage(&cmd, "'%s' is no objective: see --help", o.objective);
     while (optind < argc)
         add_data(&cmd, &o, argv[optind++]);
     check_options(&cmd, &o);
     o.job.seed = cmd.seed;
+    if (o.job.lora.rank && !(o.job.lora.alpha > 0))
+        o.job.lora.alpha = 2 * (double)o.job.lora.rank;
     (void)run(&t); /* the error is in cmd */
     mm_exchange_stop(cmd.err.code != 0);
     close_all(&t);

@@ -24,4 +24,7 @@ MM_MUST_CHECK int mm_exchange_sum(float *x, size_t n, struct mm_err *e);
 MM_MUST_CHECK int mm_exchange_gather(double *to, const double *from, size_t n,
                                      struct mm_err *e);
 
+/* mm_exchange_wait: until every process has come here. */
+MM_MUST_CHECK int mm_exchange_wait(struct mm_err *e);
+
 #endif

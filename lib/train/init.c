@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "model/llama.h"
 #include "text/tokenizer.h"
 #include "train/export.h"
 
@@ -367,6 +368,46 @@ int mm_init_llava(const char *dir, const struct mm_ckpt *llm, const struct mm_ck
         (rc = mm_export_files(dir, mm_ckpt_dir(llm), e)) == 0) /* its tokenizer stays */
         rc = write_fresh(dir, &f, c, e);
     mm_tok_free(tok);
+    json_decref(c);
+    free(f.v);
+    mm_arena_free(f.arena);
+    return rc;
+}
+
+static void connector(struct fresh *f, int64_t in, int64_t out, double std)
+{
+    normal(f, std, DIMS(out, in), "model.mm_projector.0.weight");
+    fill(f, 0, DIMS(out), "model.mm_projector.0.bias");
+    normal(f, std, DIMS(out, out), "model.mm_projector.2.weight");
+    fill(f, 0, DIMS(out), "model.mm_projector.2.bias");
+}
+
+int mm_init_connector(const char *dir, const struct mm_ckpt *llm, const struct mm_ckpt *vision,
+                      const char *tower, uint64_t seed, struct mm_err *e)
+{
+    struct fresh f = { .arena = mm_arena_new(), .seed = seed, .prefix = "", .e = e };
+    const json_t *top = mm_ckpt_config(vision), *vc = json_object_get(top, "vision_config");
+    const int64_t in = mm_json_int(vc ? vc : top, "hidden_size", 0, e);
+    struct mm_llama_config lc;
+    json_t *c = NULL;
+    int rc = mm_llama_configure(&lc, llm, e);
+
+    if (rc == 0 && in < 1)
+        rc = mm_err_set(e, MM_EMISSING, "%s: a CLIP vision tower in Hugging Face layout is needed",
+                        mm_ckpt_path(vision));
+    if (rc == 0 && !f.arena)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    if (rc == 0) {
+        connector(&f, in, lc.dim, 0.02);
+        c = json_pack("{s:s,s:s,s:s,s:i,s:s,s:I,s:I,s:s}", "model_type", "llava_llama",
+                      "mm_vision_tower", tower, "mm_projector_type", "mlp2x_gelu",
+                      "mm_vision_select_layer", -2, "mm_vision_select_feature", "patch",
+                      "mm_hidden_size", (json_int_t)in, "hidden_size", (json_int_t)lc.dim,
+                      "image_aspect_ratio", "square");
+        rc = c ? e->code : mm_err_set(e, MM_ENOMEM, "out of memory");
+    }
+    if (rc == 0 && (rc = mm_export_dir(dir, e)) == 0)
+        rc = write_fresh(dir, &f, c, e);
     json_decref(c);
     free(f.v);
     mm_arena_free(f.arena);

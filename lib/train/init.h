@@ -26,4 +26,10 @@ MM_MUST_CHECK int mm_init_model(const char *dir, const char *config, const char 
 MM_MUST_CHECK int mm_init_llava(const char *dir, const struct mm_ckpt *llm,
                                 const struct mm_ckpt *vision, uint64_t seed, struct mm_err *e);
 
+/* mm_init_connector: the same projector alone, for a language model in a GGUF: in the original
+ * LLaVA layout (mm_projector, config.json with mm_vision_tower: tower as given). */
+MM_MUST_CHECK int mm_init_connector(const char *dir, const struct mm_ckpt *llm,
+                                    const struct mm_ckpt *vision, const char *tower,
+                                    uint64_t seed, struct mm_err *e);
+
 #endif

@@ -250,6 +250,7 @@ json_t *mm_job_settings(const struct mm_job *j)
     put(o, "schedule", "%d %" PRId64, j->schedule.kind, j->schedule.warmup);
     put(o, "ema", "%g", s->ema);
     put(o, "norm", "%s", s->norm == MM_NORM_TOKEN ? "token" : "batch");
-    put(o, "lora", "%" PRId64 " %g %g", s->lora.rank, s->lora.alpha, s->lora.dropout);
+    put(o, "lora", "%" PRId64 " %g %s", s->lora.rank, s->lora.alpha,
+        s->lora.from ? s->lora.from : s->lora.targets ? s->lora.targets : "");
     return o;
 }

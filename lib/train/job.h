@@ -11,6 +11,8 @@
 
 #include <jansson.h>
 
+#include "media/preprocess.h"
+#include "train/lora.h"
 #include "train/order.h"
 #include "train/schedule.h"
 #include "train/set.h"
@@ -22,14 +24,6 @@ enum mm_loss_norm {
     MM_NORM_TOKEN  /* sum over all micro-batches / number of all trained tokens */
 };
 
-struct mm_lora_spec {
-    int64_t rank;        /* 0: none */
-    double alpha;
-    double dropout;
-    const char *targets; /* regular expression over module names; NULL: every linear layer of
-                            the language model but the head */
-};
-
 /* What a run is asked to do.  Strings are borrowed. */
 struct mm_job_spec {
     const char *model;      /* checkpoint to start from */
@@ -37,6 +31,8 @@ struct mm_job_spec {
     const char *tokenizer;  /* of a new model: file or directory */
     const char *vision;     /* vision tower, if the model holds none */
     const char *projector;  /* checkpoint of a projector, if not the model's */
+    bool has_aspect;        /* aspect replaces the checkpoint's */
+    enum mm_aspect aspect;
     const char *images;     /* directory that picture names are relative to */
     const char *features;   /* mm-encode's output for them */
     const char *template;   /* of conversations; NULL: the objective's */
@@ -46,7 +42,8 @@ struct mm_job_spec {
     bool lines;             /* text: a document a line */
     const char *train[MM_JOB_GLOBS + 1], *freeze[MM_JOB_GLOBS + 1]; /* globs of names; none
                                                                        to train: the objective's */
-    struct mm_lora_spec lora;
+    struct mm_lora_spec lora; /* rank 0 and no `from`: none */
+    bool merge;             /* adapters are merged into the model written */
     size_t batch, accumulate, context;
     int64_t steps;          /* updates; 0: by epochs */
     double epochs;

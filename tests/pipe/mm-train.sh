@@ -70,6 +70,44 @@ t "the others stay" 1 sh -c "mm-pack part/model.safetensors >p.mmt;
     ! grep -q 'layers.1.mlp.up.*differ' d; mm-pack '$L/model/model.safetensors' | mm-diff - p.mmt"
 t "nothing to train" 64 lm none --train 'no.such*' t.mmt
 
+# --- LLaVA
+S=$GOLDEN/train/llava_stage2
+A=$GOLDEN/train/llava_stage1
+t "stage 1" 0 mm-train llava-align -m "$A/model" --images "$A/images" -B 3 --steps 4 -o s1 "$A/pretrain.json"
+mm-pack s1/model.safetensors >s1.mmt
+mm-pack "$A/model/model.safetensors" | mm-cut -w 'name=*projector*' >p0.mmt
+mm-pack "$A/model/model.safetensors" | mm-cut -w 'name=[lv]*' >r0.mmt
+t "moves the projector" 1 mm-diff p0.mmt s1.mmt
+t "and nothing else, not by a bit" 0 mm-diff r0.mmt s1.mmt
+t "stage 2 as the issue has it" 0 mm-train llava-instruct --model "$S/model" --data "$S/instruct.json" \
+    --images "$S/images" -o s2 --steps 3 --resume -B 2
+t "ends in a LLaVA model" 0 sh -c "mm-encode -m s2 '$S/images/a.png' | mm-project -m s2 | mm-llm -m s2 -n 4 -t 0 -p '<image>'"
+mm-encode -m "$S/model" "$S"/images/*.png >f.mmt
+mm-train llava-instruct --model "$S/model" --features f.mmt -o s3 --steps 3 -B 2 "$S/instruct.json"
+mm-pack s2/model.safetensors >s2.mmt
+t "features from a file do the same" 0 sh -c "mm-pack s3/model.safetensors | mm-diff -r 1e-3 s2.mmt -"
+mm-train llava-instruct --model "$S/model" --images "$S/images" --lora 2 --lr 0.01 -o s4 --steps 3 -B 2 \
+    --group-by-length "$S/instruct.json"
+t "LoRA leaves the language model" 0 sh -c "mm-pack s4/model.safetensors >s4.mmt;
+    mm-pack '$S/model/model.safetensors' | mm-cut -w 'name=language*' | mm-diff - s4.mmt"
+t "and writes an adapter" 0 sh -c "mm-ls s4/adapter/adapter_model.safetensors | grep -c 'lora_[AB]'"
+same "of all layers" out 28
+t "that mm-llm takes" 0 sh -c "mm-encode -m s4 '$S/images/a.png' | mm-project -m s4 | mm-llm -m s4 --lora s4/adapter -n 4 -t 0 -p '<image>'"
+t "one goes on from it" 0 mm-train llava-instruct --model s4 --adapter s4/adapter --images "$S/images" -o s5 \
+    --steps 2 -B 2 "$S/instruct.json"
+mm-quantize --type q8_0 -o lm.gguf "$S/model" 2>/dev/null
+t "beside a quantised language model" 0 mm-train llava-instruct --model lm.gguf --vision-tower "$S/model" \
+    --images "$S/images" --lora 2 --lr 0.01 --template v1 -o s6 --steps 2 -B 2 "$S/instruct.json"
+t "connector and adapter alone are written" 0 sh -c "mm-ls s6/model.safetensors | grep -c mm_projector;
+    mm-ls s6/adapter/adapter_model.safetensors | grep -c 'blk.*lora'"
+same "of it" out "4
+28"
+t "and fit together" 0 sh -c "mm-encode -m s6 --vision-tower '$S/model' '$S/images/a.png' | mm-project -m s6 | mm-llm -m lm.gguf --lora s6/adapter -n 4 -t 0 -p '<image>'"
+t "pictures are needed" 64 mm-train llava-align -m "$A/model" -o x "$A/pretrain.json"
+t "and must be there" 66 mm-train llava-align -m "$A/model" --images . -o x "$A/pretrain.json"
+t "no projector" 69 mm-train llava-align -m "$TOP/tests/golden/llama/mha/model" --images . -o x "$A/pretrain.json"
+t "adapter and rank" 64 mm-train llava-instruct --model s4 --adapter s4/adapter --lora 3 --images . -o x "$S/instruct.json"
+
 # --- refused
 t "no objective" 64 mm-train
 t "unknown objective" 64 mm-train learn -m "$L/model" -o x t.mmt
