@@ -19,6 +19,7 @@
 
 enum {
     MM_MR = 12,                     /* most rows of an f32 A panel */
+    MM_MR_FEW = 8,                  /* most rows of mul_packed */
     MM_MR8 = 6,                     /* most rows of an int8 A panel */
     MM_NR = 32,                     /* columns of every B panel */
     MM_QBLOCK = 32,                 /* activations that share a scale */
@@ -63,6 +64,10 @@ typedef void mm_attn_values_fn(float *o, const float *p, const void *v, size_t v
                                size_t n, int mr);
 typedef void mm_mul_q8_fn(float *c, size_t ldc, const struct mm_q8_rows *a,
                           const struct mm_q8_panel *b, size_t k, int mr);
+typedef void mm_mul_packed_fn(float *c, size_t ldc, const struct mm_q8_rows *a, const void *packed,
+                              size_t k, int mr);
+typedef void mm_mul_half_fn(float *c, size_t ldc, const float *a, const void *packed, size_t k,
+                            int mr);
 
 struct mm_kern {
     /* Vectors of n floats; y may be x, a or b. */
@@ -108,9 +113,14 @@ struct mm_kern {
     /* The same for rows of n words or halves stride bytes apart, at any address. */
     void (*pack_words)(void *to, const void *w, size_t stride, size_t n, int nr);
     void (*pack_halves)(void *to, const void *w, size_t stride, size_t n, int nr);
-    /* c[mr][MM_NR] += A B over k */
+    /* c[mr][MM_NR] += A B over k: mul_f32 adds its sum, mul_q8 starts from c. */
     void (*mul_f32)(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr);
     mm_mul_q8_fn *mul_q8[2][2]; /* [sub == 16][minimum] */
+    /* For 1, 2, 4 or 8 rows, quantised types, or NULL: c += A B straight from packed
+     * B, the same sums as unpack and mul_q8. */
+    mm_mul_packed_fn *mul_packed[MM_NDTYPE];
+    /* c += A B from packed B of F16 or BF16, or NULL: as widened and by mul_f32. */
+    mm_mul_half_fn *mul_half[MM_NDTYPE];
 
     /* Attention, panels of [0] f32, [1] f16.  attn_scores: s[mr][MM_ATTN_LD] = A B,
      * A [dim][mr], n panels of keys one after another.  attn_values:

@@ -71,14 +71,14 @@ static void mul_q8(float *c, size_t ldc, const struct mm_q8_rows *a, const struc
 
     for (size_t r = 0; r < m; r++)
         for (size_t j = 0; j < MM_NR; j++) {
-            float s = 0;
+            float s = c[r * ldc + j];
             for (size_t t = 0; t < k / sub; t++) {
                 const float n = (float)sub_dot(a, b, t, sub, m, r, j);
                 s += n * b->d[t * MM_NR + j] * a->d[t * sub / MM_QBLOCK * m + r];
                 if (b->kind.min)
                     s += sum[t * m + r] * b->m[t * MM_NR + j];
             }
-            c[r * ldc + j] += s;
+            c[r * ldc + j] = s;
         }
 }
 

@@ -10,7 +10,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { VNR = MM_NR / 16 }; /* vectors across a panel */
+enum {
+    VNR = MM_NR / 16, /* vectors across a panel */
+    AHEAD = 4096      /* bytes prefetched ahead: the hardware stops at a page */
+};
 
 /* 16 x 16 words in place: v[i] lane j becomes v[j] lane i. */
 INLINE void transpose16(__m512i v[16])
@@ -130,15 +133,29 @@ static void pack_halves(void *to, const void *w, size_t stride, size_t n, int nr
         }
 }
 
-INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, size_t k, const int mr)
+/* 16 weights of a panel. */
+INLINE __m512 weights(const void *b, enum mm_dtype t)
 {
+    if (t == MM_F32)
+        return _mm512_loadu_ps(b);
+    const __m256i h = _mm256_loadu_si256(b);
+    return t == MM_F16 ? _mm512_cvtph_ps(h)
+                       : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+INLINE void mul_mr(float *c, size_t ldc, const float *a, const char *b, size_t k, const int mr,
+                   enum mm_dtype t)
+{
+    const size_t size = t == MM_F32 ? 4 : 2;
     __m512 s[MM_MR][VNR];
 
 #pragma GCC unroll 12
     for (int r = 0; r < mr; r++)
         s[r][0] = s[r][1] = _mm512_setzero_ps();
-    for (; k; k--, a += mr, b += MM_NR) {
-        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+    for (; k; k--, a += mr, b += MM_NR * size) {
+        if (t != MM_F32)
+            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
+        const __m512 b0 = weights(b, t), b1 = weights(b + 16 * size, t);
 #pragma GCC unroll 12
         for (int r = 0; r < mr; r++) {
             const __m512 x = _mm512_set1_ps(a[r]);
@@ -153,22 +170,41 @@ INLINE void mul_f32_mr(float *c, size_t ldc, const float *a, const float *b, siz
     }
 }
 
-static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
+#define MUL(n) \
+    case n: mul_mr(c, ldc, a, b, k, n, t); break;
+
+INLINE void mul_rows(float *c, size_t ldc, const float *a, const void *b, size_t k, int mr,
+                     enum mm_dtype t)
 {
     switch (mr) {
-    case 1: mul_f32_mr(c, ldc, a, b, k, 1); break;
-    case 2: mul_f32_mr(c, ldc, a, b, k, 2); break;
-    case 3: mul_f32_mr(c, ldc, a, b, k, 3); break;
-    case 4: mul_f32_mr(c, ldc, a, b, k, 4); break;
-    case 5: mul_f32_mr(c, ldc, a, b, k, 5); break;
-    case 6: mul_f32_mr(c, ldc, a, b, k, 6); break;
-    case 7: mul_f32_mr(c, ldc, a, b, k, 7); break;
-    case 8: mul_f32_mr(c, ldc, a, b, k, 8); break;
-    case 9: mul_f32_mr(c, ldc, a, b, k, 9); break;
-    case 10: mul_f32_mr(c, ldc, a, b, k, 10); break;
-    case 11: mul_f32_mr(c, ldc, a, b, k, 11); break;
-    default: mul_f32_mr(c, ldc, a, b, k, 12); break;
+        MUL(1)
+        MUL(2)
+        MUL(3)
+        MUL(4)
+        MUL(5)
+        MUL(6)
+        MUL(7)
+        MUL(8)
+        MUL(9)
+        MUL(10)
+        MUL(11)
+    default: mul_mr(c, ldc, a, b, k, 12, t); break;
     }
+}
+
+static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
+{
+    mul_rows(c, ldc, a, b, k, mr, MM_F32);
+}
+
+static void mul_f16(float *c, size_t ldc, const float *a, const void *packed, size_t k, int mr)
+{
+    mul_rows(c, ldc, a, packed, k, mr, MM_F16);
+}
+
+static void mul_bf16(float *c, size_t ldc, const float *a, const void *packed, size_t k, int mr)
+{
+    mul_rows(c, ldc, a, packed, k, mr, MM_BF16);
 }
 
 INLINE __m512i word(const int8_t *p)
@@ -195,8 +231,10 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
     __m512 s[MM_MR8][VNR];
 
 #pragma GCC unroll 6
-    for (int r = 0; r < mr; r++)
-        s[r][0] = s[r][1] = _mm512_setzero_ps();
+    for (int r = 0; r < mr; r++) {
+        s[r][0] = _mm512_loadu_ps(c + (size_t)r * ldc);
+        s[r][1] = _mm512_loadu_ps(c + (size_t)r * ldc + 16);
+    }
     for (size_t t = 0; t < k / sub; t++) {
         const float *ad = a->d + t * sub / MM_QBLOCK * (size_t)mr;
         const float *as = (sub == 32 ? a->sum32 : a->sum16) + t * (size_t)mr;
@@ -232,8 +270,8 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
     }
 #pragma GCC unroll 6
     for (int r = 0; r < mr; r++, c += ldc) {
-        _mm512_storeu_ps(c, _mm512_add_ps(_mm512_loadu_ps(c), s[r][0]));
-        _mm512_storeu_ps(c + 16, _mm512_add_ps(_mm512_loadu_ps(c + 16), s[r][1]));
+        _mm512_storeu_ps(c, s[r][0]);
+        _mm512_storeu_ps(c + 16, s[r][1]);
     }
 }
 
@@ -262,6 +300,8 @@ void mm_tile_init_avx512(struct mm_kern *k)
     k->pack_words = pack_words;
     k->pack_halves = pack_halves;
     k->mul_f32 = mul_f32;
+    k->mul_half[MM_F16] = mul_f16;
+    k->mul_half[MM_BF16] = mul_bf16;
     k->mul_q8[0][0] = mul_q8_32;
     k->mul_q8[0][1] = mul_q8_32m;
     k->mul_q8[1][0] = mul_q8_16;

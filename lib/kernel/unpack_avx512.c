@@ -1,20 +1,24 @@
-/* unpack_avx512.c: packed panels of quantised weights, AVX-512 with VBMI.
+/* unpack_avx512.c: packed panels of quantised weights, AVX-512 with VBMI and VNNI.
  *
  * A register holds one word of 16 rows, so four codes of each; every step works
- * on all rows at once.  See unpack.c for what the fields mean.
+ * on all rows at once.  See unpack.c for what the fields mean.  Codes go to
+ * scratch, for many rows of activations, or are multiplied as they come, for few:
+ * with the same sums in the same order.
  */
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
+#include <string.h>
+
+#include "kernel/qrow_int.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { WORD = 4 * MM_NR, HALF = 2 * MM_NR, SUPER = 256 };
-
-/* Where the codes, scales and minima of 16 of the rows go. */
-struct to {
-    uint8_t *q;
-    float *d, *m;
+enum {
+    WORD = 4 * MM_NR,
+    HALF = 2 * MM_NR,
+    SUPER = 256,
+    AHEAD = 4096 /* bytes prefetched ahead: the hardware stops at a page */
 };
 
 /* Words and halves of 16 rows of a block. */
@@ -28,15 +32,15 @@ INLINE __m512 half(const uint8_t *p, size_t i)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(p + HALF * i)));
 }
 
-/* Codes 4 i .. 4 i + 3. */
-INLINE void put(const struct to *to, size_t i, __m512i q)
-{
-    _mm512_storeu_si512(to->q + WORD * i, q);
-}
-
 INLINE __m512i bytes(int b)
 {
     return _mm512_set1_epi8((char)b);
+}
+
+/* x >> s, bits of other bytes included; s < 0 shifts left. */
+INLINE __m512i field_bits(__m512i x, int s)
+{
+    return s < 0 ? _mm512_slli_epi32(x, (unsigned)-s) : _mm512_srli_epi32(x, (unsigned)s);
 }
 
 /* (x >> s) & mask in each byte; s < 0 shifts left. */
@@ -76,16 +80,15 @@ INLINE __m512 negated(__m512 x)
     return _mm512_xor_ps(x, _mm512_set1_ps(-0.0F));
 }
 
-/* --- blocks of 32: p points at the halves, w at the words of 16 rows ------------------ */
+/* --- codes ------------------------------------------------------------------------------
+ *
+ * A block falls into passes of PASS elements in which only the place of the words
+ * changes.  code(): codes 4 i .. 4 i + 3 of pass g, from the words at w.
+ */
 
-INLINE void codes_q4(const struct to *to, const uint8_t *w)
+INLINE size_t pass_of(enum mm_dtype t)
 {
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        const __m512i x = word(w, i);
-        put(to, i, field(x, 0, 15));
-        put(to, i + 4, field(x, 4, 15));
-    }
+    return !mm_qrow_super(t) ? 32 : t == MM_Q4_K || t == MM_Q5_K ? 64 : 128;
 }
 
 /* Bits 4 i .. 4 i + 3 of each row's word as bit 4 of four bytes, in a pair of rows: a
@@ -96,27 +99,56 @@ INLINE __m512i fifth_bits(__m512i high, int i)
     return _mm512_multishift_epi64_epi8(_mm512_add_epi8(first, bytes(4 * i)), high);
 }
 
-INLINE void codes_q5(const struct to *to, const uint8_t *w)
+INLINE __m512i shifted(__m512i x, size_t by)
 {
-    const __m512i high = word(w, 0);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        const __m512i x = word(w, i + 1);
-        put(to, i, or_and(field(x, 0, 15), fifth_bits(high, (int)i), bytes(16)));
-        put(to, i + 4, or_and(field(x, 4, 15), fifth_bits(high, (int)i + 4), bytes(16)));
+    return _mm512_srlv_epi32(x, _mm512_set1_epi32((int)by));
+}
+
+INLINE __m512i code(const uint8_t *w, size_t g, int i, enum mm_dtype t)
+{
+    const size_t at = (size_t)(i % 8);
+    const int s = i / 8;
+
+    switch (t) {
+    case MM_Q4_0:
+    case MM_Q4_1: return field(word(w, at % 4), i / 4 * 4, 15);
+    case MM_Q5_0:
+    case MM_Q5_1:
+        return or_and(field(word(w, 1 + at % 4), i / 4 * 4, 15), fifth_bits(word(w, 0), i),
+                      bytes(16));
+    case MM_Q8_0: return _mm512_xor_si512(word(w, at), bytes(128));
+    case MM_Q2_K: return field(word(w, 4 + 8 * g + at), 2 * s, 3);
+    case MM_Q3_K:
+        return or_and(field(word(w, 8 + 8 * g + at), 2 * s, 3),
+                      field_bits(shifted(word(w, at), 4 * g), s - 2), bytes(4));
+    case MM_Q4_K: return field(word(w, 3 + 8 * g + at), 4 * s, 15);
+    case MM_Q5_K:
+        return or_and(field(word(w, 11 + 8 * g + at), 4 * s, 15),
+                      field_bits(shifted(word(w, 3 + at), 2 * g), s - 4), bytes(16));
+    default: /* MM_Q6_K */
+        return or_and(field(word(w, 16 * g + 8 * (size_t)(s % 2) + at), s / 2 * 4, 15),
+                      field_bits(word(w, 32 + 8 * g + at), 2 * s - 4), bytes(0x30));
     }
 }
 
-INLINE void codes_q8(const struct to *to, const uint8_t *w)
+/* --- scales and minima of a block, ld floats apart ------------------------------------- */
+
+struct scales {
+    float *d, *m;
+    size_t ld;
+};
+
+INLINE void put_d(const struct scales *to, int i, __m512 d)
 {
-#pragma GCC unroll 8
-    for (size_t i = 0; i < 8; i++)
-        put(to, i, _mm512_xor_si512(word(w, i), bytes(128)));
+    _mm512_storeu_ps(to->d + (size_t)i * to->ld, d);
 }
 
-/* --- blocks of 256 --------------------------------------------------------------------- */
+INLINE void put_m(const struct scales *to, int i, __m512 m)
+{
+    _mm512_storeu_ps(to->m + (size_t)i * to->ld, m);
+}
 
-INLINE void block_q2_k(const struct to *to, const uint8_t *p, const uint8_t *w)
+INLINE void scales_q2_k(const struct scales *to, const uint8_t *p, const uint8_t *w)
 {
     const __m512 d = half(p, 0), dmin = negated(half(p, 1));
 
@@ -125,20 +157,13 @@ INLINE void block_q2_k(const struct to *to, const uint8_t *p, const uint8_t *w)
         const __m512i s = field(word(w, (size_t)i), 0, 15), m = field(word(w, (size_t)i), 4, 15);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
-            _mm512_storeu_ps(to->d + (4 * i + j) * MM_NR, _mm512_mul_ps(d, byte_ps(s, j)));
-            _mm512_storeu_ps(to->m + (4 * i + j) * MM_NR, _mm512_mul_ps(dmin, byte_ps(m, j)));
+            put_d(to, 4 * i + j, _mm512_mul_ps(d, byte_ps(s, j)));
+            put_m(to, 4 * i + j, _mm512_mul_ps(dmin, byte_ps(m, j)));
         }
     }
-    for (size_t h = 0; h < 2; h++)
-        for (size_t i = 0; i < 8; i++) {
-            const __m512i x = word(w, 4 + 8 * h + i);
-#pragma GCC unroll 4
-            for (int s = 0; s < 4; s++)
-                put(to, 32 * h + 8 * (size_t)s + i, field(x, 2 * s, 3));
-        }
 }
 
-INLINE void scales_q3_k(const struct to *to, __m512 d, const uint8_t *w)
+INLINE void scales_q3_k(const struct scales *to, __m512 d, const uint8_t *w)
 {
     const __m512i a = word(w, 24), b = word(w, 25), c = word(w, 26);
     const __m512i s[4] = { _mm512_or_si512(field(a, 0, 15), field(c, -4, 0x30)),
@@ -150,28 +175,12 @@ INLINE void scales_q3_k(const struct to *to, __m512 d, const uint8_t *w)
     for (int i = 0; i < 4; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
-            _mm512_storeu_ps(to->d + (4 * i + j) * MM_NR,
-                             _mm512_mul_ps(d, signed_byte_ps(_mm512_sub_epi8(s[i], bytes(32)), j)));
-}
-
-INLINE void block_q3_k(const struct to *to, const uint8_t *p, const uint8_t *w)
-{
-    scales_q3_k(to, half(p, 0), w);
-    for (size_t i = 0; i < 8; i++) {
-        const __m512i high = word(w, i);
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; h++) {
-            const __m512i x = word(w, 8 + 8 * (size_t)h + i);
-#pragma GCC unroll 4
-            for (int s = 0; s < 4; s++)
-                put(to, 32 * (size_t)h + 8 * (size_t)s + i,
-                    _mm512_or_si512(field(x, 2 * s, 3), field(high, 4 * h + s - 2, 4)));
-        }
-    }
+            put_d(to, 4 * i + j,
+                  _mm512_mul_ps(d, signed_byte_ps(_mm512_sub_epi8(s[i], bytes(32)), j)));
 }
 
 /* The eight 6-bit scales and minima of Q4_K and Q5_K, from three words. */
-INLINE void scales_k(const struct to *to, const uint8_t *p, const uint8_t *w)
+INLINE void scales_k(const struct scales *to, const uint8_t *p, const uint8_t *w)
 {
     const __m512i a = word(w, 0), b = word(w, 1), c = word(w, 2);
     const __m512i s[2] = { field(a, 0, 63), _mm512_or_si512(field(c, 0, 15), field(a, 2, 0x30)) };
@@ -182,94 +191,162 @@ INLINE void scales_k(const struct to *to, const uint8_t *p, const uint8_t *w)
     for (int i = 0; i < 2; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
-            _mm512_storeu_ps(to->d + (4 * i + j) * MM_NR, _mm512_mul_ps(d, byte_ps(s[i], j)));
-            _mm512_storeu_ps(to->m + (4 * i + j) * MM_NR, _mm512_mul_ps(dmin, byte_ps(m[i], j)));
+            put_d(to, 4 * i + j, _mm512_mul_ps(d, byte_ps(s[i], j)));
+            put_m(to, 4 * i + j, _mm512_mul_ps(dmin, byte_ps(m[i], j)));
         }
 }
 
-INLINE void block_q4_k(const struct to *to, const uint8_t *p, const uint8_t *w)
+INLINE void scales_q6_k(const struct scales *to, __m512 d, const uint8_t *w)
 {
-    scales_k(to, p, w);
-    for (size_t g = 0; g < 4; g++)
-#pragma GCC unroll 8
-        for (size_t i = 0; i < 8; i++) {
-            const __m512i x = word(w, 3 + 8 * g + i);
-            put(to, 16 * g + i, field(x, 0, 15));
-            put(to, 16 * g + 8 + i, field(x, 4, 15));
-        }
-}
-
-INLINE void block_q5_k(const struct to *to, const uint8_t *p, const uint8_t *w)
-{
-    scales_k(to, p, w);
-    for (size_t i = 0; i < 8; i++) {
-        const __m512i high = word(w, 3 + i);
-#pragma GCC unroll 4
-        for (int g = 0; g < 4; g++) {
-            const __m512i x = word(w, 11 + 8 * (size_t)g + i);
-            const size_t at = 16 * (size_t)g + i;
-            put(to, at, _mm512_or_si512(field(x, 0, 15), field(high, 2 * g - 4, 16)));
-            put(to, at + 8, _mm512_or_si512(field(x, 4, 15), field(high, 2 * g - 3, 16)));
-        }
-    }
-}
-
-INLINE void block_q6_k(const struct to *to, const uint8_t *p, const uint8_t *w)
-{
-    const __m512 d = half(p, 0);
-
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
-            _mm512_storeu_ps(to->d + (4 * i + j) * MM_NR,
-                             _mm512_mul_ps(d, signed_byte_ps(word(w, 48 + (size_t)i), j)));
-    for (size_t h = 0; h < 2; h++)
-        for (size_t i = 0; i < 8; i++) {
-            const __m512i a = word(w, 16 * h + i), b = word(w, 16 * h + 8 + i);
-            const __m512i high = word(w, 32 + 8 * h + i);
-            const size_t at = 32 * h + i;
-            put(to, at, _mm512_or_si512(field(a, 0, 15), field(high, -4, 0x30)));
-            put(to, at + 8, _mm512_or_si512(field(b, 0, 15), field(high, -2, 0x30)));
-            put(to, at + 16, _mm512_or_si512(field(a, 4, 15), field(high, 0, 0x30)));
-            put(to, at + 24, _mm512_or_si512(field(b, 4, 15), field(high, 2, 0x30)));
-        }
+            put_d(to, 4 * i + j, _mm512_mul_ps(d, signed_byte_ps(word(w, 48 + (size_t)i), j)));
 }
 
-/* One block of 16 rows. */
-INLINE void unpack_block(const struct to *to, const uint8_t *p, const uint8_t *w, enum mm_dtype t)
+/* p points at the halves of 16 rows, w at their words. */
+INLINE void scales(const struct scales *to, const uint8_t *p, const uint8_t *w, enum mm_dtype t)
 {
     switch (t) {
-    case MM_Q2_K: block_q2_k(to, p, w); return;
-    case MM_Q3_K: block_q3_k(to, p, w); return;
-    case MM_Q4_K: block_q4_k(to, p, w); return;
-    case MM_Q5_K: block_q5_k(to, p, w); return;
-    case MM_Q6_K: block_q6_k(to, p, w); return;
+    case MM_Q2_K: scales_q2_k(to, p, w); return;
+    case MM_Q3_K: scales_q3_k(to, half(p, 0), w); return;
+    case MM_Q4_K:
+    case MM_Q5_K: scales_k(to, p, w); return;
+    case MM_Q6_K: scales_q6_k(to, half(p, 0), w); return;
     default: break;
     }
-    _mm512_storeu_ps(to->d, half(p, 0));
-    if (t == MM_Q4_1 || t == MM_Q5_1)
-        _mm512_storeu_ps(to->m, half(p, 1));
-    if (t == MM_Q8_0)
-        codes_q8(to, w);
-    else if (t == MM_Q5_0 || t == MM_Q5_1)
-        codes_q5(to, w);
-    else
-        codes_q4(to, w);
+    put_d(to, 0, half(p, 0));
+    if (mm_qrow_min(t))
+        put_m(to, 0, half(p, 1));
 }
 
-INLINE void unpack(const struct mm_q8_panel *b, const uint8_t *p, size_t k, enum mm_dtype t,
-                   size_t block, size_t bytes, size_t halves)
-{
-    const size_t sub = b->kind.sub;
+/* --- to scratch -------------------------------------------------------------------------- */
 
-    for (size_t k0 = 0; k0 < k; k0 += block, p += bytes * MM_NR)
+/* Where a block and its words are: rows 0..15 or 16..31. */
+struct block {
+    const uint8_t *p, *w;
+};
+
+INLINE struct block block_of(const uint8_t *p, size_t v, enum mm_dtype t)
+{
+    const size_t halves = t == MM_Q2_K || mm_qrow_min(t) ? 2 : 1;
+
+    return (struct block){ p + 32 * v, p + HALF * halves + 64 * v };
+}
+
+INLINE size_t block_size(enum mm_dtype t)
+{
+    return mm_qrow_super(t) ? SUPER : 32;
+}
+
+INLINE void prefetch(const uint8_t *p, size_t bytes)
+{
+    for (size_t l = 0; l < bytes; l += 64)
+        _mm_prefetch(p + AHEAD + l, _MM_HINT_T0);
+}
+
+INLINE void unpack(const struct mm_q8_panel *b, const uint8_t *p, size_t k, enum mm_dtype t)
+{
+    const size_t sub = mm_qrow_sub16(t) ? 16 : 32, pass = pass_of(t), bytes = mm_qrow_bytes(t);
+
+    for (size_t k0 = 0; k0 < k; k0 += block_size(t), p += bytes * MM_NR) {
+        prefetch(p, bytes * MM_NR);
 #pragma GCC unroll 2
-        for (size_t v = 0; v < 2; v++) { /* rows 0..15, 16..31 */
-            const struct to to = { b->q + k0 * MM_NR + 64 * v, b->d + k0 / sub * MM_NR + 16 * v,
-                                   b->kind.min ? b->m + k0 / sub * MM_NR + 16 * v : NULL };
-            unpack_block(&to, p + 32 * v, p + HALF * halves + 64 * v, t);
+        for (size_t v = 0; v < 2; v++) {
+            const struct block x = block_of(p, v, t);
+            const size_t s = k0 / sub * MM_NR + 16 * v;
+            uint8_t *q = b->q + k0 * MM_NR + 64 * v;
+            scales(&(struct scales){ b->d + s, b->m + s, MM_NR }, x.p, x.w, t);
+            for (size_t g = 0; g < block_size(t) / pass; g++, q += pass * MM_NR)
+#pragma GCC unroll 32
+                for (int i = 0; i < (int)pass / 4; i++)
+                    _mm512_storeu_si512(q + WORD * i, code(x.w, g, i, t));
         }
+    }
+}
+
+/* --- multiplied at once -------------------------------------------------------------------- */
+
+INLINE __m512i four(const int8_t *p)
+{
+    int32_t w;
+    memcpy(&w, p, sizeof(w));
+    return _mm512_set1_epi32(w);
+}
+
+/* Activations at the start of a block: mr rows. */
+struct acts {
+    const int8_t *q;
+    const float *d, *sum;
+    const int32_t *neg;
+};
+
+/* One pass for 16 columns: c += its product, d, m [sub-blocks][16]. */
+INLINE void mul_pass(float *c, size_t ldc, const struct acts *a, const float *d, const float *m,
+                     const uint8_t *w, size_t g, const int mr, enum mm_dtype t)
+{
+    const int sub = mm_qrow_sub16(t) ? 16 : 32, pass = (int)pass_of(t);
+    const int shift = mm_qrow_zero(t) ? __builtin_ctz((unsigned)mm_qrow_zero(t)) : 0;
+    __m512 s[MM_MR_FEW];
+
+#pragma GCC unroll 8
+    for (int r = 0; r < mr; r++)
+        s[r] = _mm512_loadu_ps(c + (size_t)r * ldc);
+#pragma GCC unroll 8
+    for (int j = 0; j < pass / sub; j++) {
+        __m512i n[MM_MR_FEW];
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++)
+            n[r] = mm_qrow_min(t)
+                       ? _mm512_setzero_si512()
+                       : _mm512_slli_epi32(_mm512_set1_epi32(a->neg[j * mr + r]), (unsigned)shift);
+#pragma GCC unroll 8
+        for (int i = 0; i < sub / 4; i++) {
+            const __m512i q = code(w, g, j * sub / 4 + i, t);
+#pragma GCC unroll 8
+            for (int r = 0; r < mr; r++)
+                n[r] = _mm512_dpbusd_epi32(n[r], q, four(a->q + 4 * ((j * sub / 4 + i) * mr + r)));
+        }
+        const __m512 dj = _mm512_loadu_ps(d + 16 * j);
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++) {
+            s[r] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(n[r]), dj),
+                                   _mm512_set1_ps(a->d[j * sub / 32 * mr + r]), s[r]);
+            if (mm_qrow_min(t))
+                s[r] = _mm512_fmadd_ps(_mm512_set1_ps(a->sum[j * mr + r]),
+                                       _mm512_loadu_ps(m + 16 * j), s[r]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < mr; r++)
+        _mm512_storeu_ps(c + (size_t)r * ldc, s[r]);
+}
+
+/* The sums stay in memory from pass to pass: half the code, and as fast. */
+INLINE void mul_few_mr(float *c, size_t ldc, const struct mm_q8_rows *rows, const uint8_t *p,
+                       size_t k, const int mr, enum mm_dtype t)
+{
+    const size_t m = (size_t)mr, sub = mm_qrow_sub16(t) ? 16 : 32, pass = pass_of(t);
+    struct acts a = { rows->q, rows->d, sub == 32 ? rows->sum32 : rows->sum16,
+                      sub == 32 ? rows->neg32 : rows->neg16 };
+    _Alignas(64) float d[2][SUPER], min[2][SUPER];
+
+    for (; k; k -= block_size(t), p += mm_qrow_bytes(t) * MM_NR) {
+        prefetch(p, mm_qrow_bytes(t) * MM_NR);
+        for (size_t v = 0; v < 2; v++)
+            scales(&(struct scales){ d[v], min[v], 16 }, block_of(p, v, t).p, block_of(p, v, t).w,
+                   t);
+        for (size_t g = 0; g < block_size(t) / pass; g++) {
+            for (size_t v = 0; v < 2; v++)
+                mul_pass(c + 16 * v, ldc, &a, d[v] + g * pass / sub * 16,
+                         min[v] + g * pass / sub * 16, block_of(p, v, t).w, g, mr, t);
+            a.q += pass * m;
+            a.d += pass / 32 * m;
+            a.sum += pass / sub * m;
+            a.neg += pass / sub * m;
+        }
+    }
 }
 
 /* Four rows of weights of each group of codes. */
@@ -293,33 +370,55 @@ static void codes_f32(float *w, const struct mm_q8_panel *b, size_t k)
         }
 }
 
-#define UNPACK(type, T, block, bytes, halves) \
+INLINE void mul_few(float *c, size_t ldc, const struct mm_q8_rows *a, const void *packed, size_t k,
+                    int mr, enum mm_dtype t)
+{
+    switch (mr) {
+    case 1: mul_few_mr(c, ldc, a, packed, k, 1, t); break;
+    case 2: mul_few_mr(c, ldc, a, packed, k, 2, t); break;
+    case 4: mul_few_mr(c, ldc, a, packed, k, 4, t); break;
+    default: mul_few_mr(c, ldc, a, packed, k, 8, t); break;
+    }
+}
+
+#define ENTRIES(type, T) \
     static void unpack_##type(const struct mm_q8_panel *b, const void *packed, size_t k) \
     { \
-        unpack(b, packed, k, T, block, bytes, halves); \
+        unpack(b, packed, k, T); \
+    } \
+    static void mul_##type(float *c, size_t ldc, const struct mm_q8_rows *a, const void *packed, \
+                           size_t k, int mr) \
+    { \
+        mul_few(c, ldc, a, packed, k, mr, T); \
     }
-UNPACK(q4_0, MM_Q4_0, 32, 18, 1)
-UNPACK(q4_1, MM_Q4_1, 32, 20, 2)
-UNPACK(q5_0, MM_Q5_0, 32, 22, 1)
-UNPACK(q5_1, MM_Q5_1, 32, 24, 2)
-UNPACK(q8_0, MM_Q8_0, 32, 34, 1)
-UNPACK(q2_k, MM_Q2_K, SUPER, 84, 2)
-UNPACK(q3_k, MM_Q3_K, SUPER, 110, 1)
-UNPACK(q4_k, MM_Q4_K, SUPER, 144, 2)
-UNPACK(q5_k, MM_Q5_K, SUPER, 176, 2)
-UNPACK(q6_k, MM_Q6_K, SUPER, 210, 1)
+ENTRIES(q4_0, MM_Q4_0)
+ENTRIES(q4_1, MM_Q4_1)
+ENTRIES(q5_0, MM_Q5_0)
+ENTRIES(q5_1, MM_Q5_1)
+ENTRIES(q8_0, MM_Q8_0)
+ENTRIES(q2_k, MM_Q2_K)
+ENTRIES(q3_k, MM_Q3_K)
+ENTRIES(q4_k, MM_Q4_K)
+ENTRIES(q5_k, MM_Q5_K)
+ENTRIES(q6_k, MM_Q6_K)
+
+#define SET(k, type, T) \
+    do { \
+        (k)->unpack[T] = unpack_##type; \
+        (k)->mul_packed[T] = mul_##type; \
+    } while (0)
 
 void mm_unpack_init_avx512(struct mm_kern *k)
 {
-    k->unpack[MM_Q4_0] = unpack_q4_0;
-    k->unpack[MM_Q4_1] = unpack_q4_1;
-    k->unpack[MM_Q5_0] = unpack_q5_0;
-    k->unpack[MM_Q5_1] = unpack_q5_1;
-    k->unpack[MM_Q8_0] = unpack_q8_0;
-    k->unpack[MM_Q2_K] = unpack_q2_k;
-    k->unpack[MM_Q3_K] = unpack_q3_k;
-    k->unpack[MM_Q4_K] = unpack_q4_k;
-    k->unpack[MM_Q5_K] = unpack_q5_k;
-    k->unpack[MM_Q6_K] = unpack_q6_k;
+    SET(k, q4_0, MM_Q4_0);
+    SET(k, q4_1, MM_Q4_1);
+    SET(k, q5_0, MM_Q5_0);
+    SET(k, q5_1, MM_Q5_1);
+    SET(k, q8_0, MM_Q8_0);
+    SET(k, q2_k, MM_Q2_K);
+    SET(k, q3_k, MM_Q3_K);
+    SET(k, q4_k, MM_Q4_K);
+    SET(k, q5_k, MM_Q5_K);
+    SET(k, q6_k, MM_Q6_K);
     k->codes_f32 = codes_f32;
 }

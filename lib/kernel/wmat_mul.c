@@ -20,8 +20,8 @@ enum {
     ROWS = 768,             /* rows of a tile: a multiple of MM_MR and MM_MR8 */
     K_INT8 = 512,           /* k of a chunk: 16 KiB of codes, 8 KiB of scales */
     SUBS = K_INT8 / 16,     /*   at most */
-    FEW_ROWS = 8,           /* up to here a tile is at least */
-    TILE_BYTES = 32 << 10,  /*   so many bytes of weights */
+    TILE_BYTES = 32 << 10,  /* few rows: a tile has at least so many bytes of weights, */
+    TILES = 16,             /* or that part of a thread's: long stretches of memory */
     SHARE_FLOATS = 16 << 10 /* fewer activations are prepared by the caller alone */
 };
 
@@ -47,9 +47,12 @@ struct job {
     const float *const *b;
     int n;
     size_t groups, groups8; /* of f32 and of int8 activations to prepare */
-    const float *a;         /* [in][mr] for each group of at most MM_MR rows */
-    float *a_to;            /* a, to be written */
-    struct mm_q8_rows a8;   /* groups of at most MM_MR8 rows */
+    size_t mr8;             /* rows of a group of int8: at most; or, few: exactly */
+    bool few;               /* int8 in one group, filled up to 1, 2, 4 or 8 rows */
+    size_t threads;
+    const float *a;       /* [in][mr] for each group of at most MM_MR rows */
+    float *a_to;          /* a, to be written */
+    struct mm_q8_rows a8; /* groups of at most mr8 rows */
     struct work *work;
 };
 
@@ -93,10 +96,12 @@ static void prepare_group(void *arg, size_t i, int thread)
         j->k->pack_a(j->a_to + g.r0 * j->in, j->x + g.r0 * j->in, j->in, j->in, (int)g.n);
         return;
     }
-    const struct span g = group_rows(j->rows, MM_MR8, i - j->groups);
+    struct span g = group_rows(j->rows, j->mr8, i - j->groups);
+    g.n = j->few ? j->mr8 : g.n;
     const struct mm_q8_rows a = rows8(j, g, 0);
     for (size_t r = 0; r < g.n; r++)
-        j->k->quant_q8(&a, j->x + (g.r0 + r) * j->in, j->in, (int)g.n, (int)r);
+        j->k->quant_q8(&a, j->x + mm_min_size(g.r0 + r, j->rows - 1) * j->in, j->in, (int)g.n,
+                       (int)r);
 }
 
 /* What a tile works on. */
@@ -107,6 +112,24 @@ struct tile {
     size_t first, rows;
     size_t p0, p1; /* panels of W */
 };
+
+/* Few rows: weights are used as they come. */
+static bool is_few(const struct job *j, const struct mm_wmat *m)
+{
+    return uses_int8(j, m) ? j->few : j->rows <= MM_MR && j->k->mul_half[m->dtype];
+}
+
+static void chunk_few(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
+                      struct work *w)
+{
+    const void *b = mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed);
+
+    if (uses_int8(j, t->m)) {
+        const struct mm_q8_rows a = rows8(j, (struct span){ 0, j->mr8 }, k0);
+        j->k->mul_packed[t->m->dtype](w->c, MM_NR, &a, b, kc, (int)j->mr8);
+    } else
+        j->k->mul_half[t->m->dtype](w->c, MM_NR, j->a + k0 * j->rows, b, kc, (int)j->rows);
+}
 
 static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
                       struct work *w)
@@ -126,11 +149,11 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
 {
     const struct mm_q8_panel b = { w->u.int8.q, w->u.int8.d, w->u.int8.m, mm_q8_kind(t->m->dtype) };
     mm_mul_q8_fn *mul = j->k->mul_q8[b.kind.sub == 16][b.kind.min];
-    const size_t g0 = t->first / MM_MR8, groups = mm_div_up(t->rows, MM_MR8);
+    const size_t g0 = t->first / j->mr8, groups = mm_div_up(t->rows, j->mr8);
 
     j->k->unpack[t->m->dtype](&b, mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed), kc);
     for (size_t i = g0; i < g0 + groups; i++) {
-        const struct span g = group_rows(j->rows, MM_MR8, i);
+        const struct span g = group_rows(j->rows, j->mr8, i);
         const struct mm_q8_rows a = rows8(j, g, k0);
         mul(w->c + (g.r0 - t->first) * MM_NR, MM_NR, &a, &b, kc, (int)g.n);
     }
@@ -152,21 +175,26 @@ static void finish(const struct tile *t, size_t panel, const struct mm_kern *k, 
 
 static void mul_panel(const struct job *j, const struct tile *t, size_t panel, struct work *w)
 {
-    const bool int8 = uses_int8(j, t->m);
-    const size_t step = int8 ? K_INT8 : MM_WMAT_K;
+    const bool int8 = uses_int8(j, t->m), few = is_few(j, t->m);
+    const size_t step = !int8 ? MM_WMAT_K : few && t->m->packed ? j->in : K_INT8;
 
-    memset(w->c, 0, t->rows * MM_NR * sizeof(*w->c));
+    memset(w->c, 0, (few ? MM_MR : t->rows) * MM_NR * sizeof(*w->c));
     for (size_t k0 = 0; k0 < j->in; k0 += step)
-        (int8 ? chunk_int8 : chunk_f32)(j, t, panel, k0, mm_min_size(step, j->in - k0), w);
+        (few    ? chunk_few
+         : int8 ? chunk_int8
+                : chunk_f32)(j, t, panel, k0, mm_min_size(step, j->in - k0), w);
     finish(t, panel, j->k, w->c);
 }
 
 /* Panels of a tile. */
 static size_t tile_panels(const struct job *j, const struct mm_wmat *m)
 {
-    const size_t bytes = MM_NR * m->stride + 1;
+    const size_t least = TILE_BYTES / (MM_NR * m->stride + 1);
+    const size_t part = mm_div_up(m->out, MM_NR) / (TILES * j->threads);
 
-    return j->rows > FEW_ROWS || bytes > TILE_BYTES ? 1 : TILE_BYTES / bytes;
+    if (j->rows > MM_MR_FEW)
+        return 1;
+    return least > part ? least : part > 1 ? part : 1;
 }
 
 static size_t tiles_across(const struct job *j, const struct mm_wmat *m)
@@ -212,7 +240,10 @@ static bool allocate(struct job *j, struct mm_pool *p, void **own)
 {
     size_t a, q, d, n32, n16, s32, s16, work, total = 0, blocks;
 
-    if (!mm_size_mul(j->groups8 ? j->rows : 0, j->nb, &blocks) ||
+    if (!mm_size_mul(!j->groups8 ? 0
+                     : j->few    ? j->mr8
+                                 : j->rows,
+                     j->nb, &blocks) ||
         !reserve(&work, &total, (size_t)mm_pool_threads(p), sizeof(struct work)) ||
         !reserve(&a, &total, j->groups ? j->rows : 0, j->in * sizeof(float)) ||
         !reserve(&q, &total, blocks, MM_QBLOCK) || !reserve(&d, &total, blocks, 4) ||
@@ -238,6 +269,19 @@ static void prepare(struct job *j, struct mm_pool *p)
     mm_pool_run(few ? NULL : p, j->groups + j->groups8, prepare_group, j);
 }
 
+/* How int8 activations are grouped. */
+static void choose_groups(struct job *j)
+{
+    j->few = j->rows <= MM_MR_FEW;
+    for (int i = 0; i < j->n; i++)
+        j->few =
+            j->few && (!mm_dtype_quantised(j->m[i]->dtype) || j->k->mul_packed[j->m[i]->dtype]);
+    j->mr8 = MM_MR8;
+    if (j->few)
+        for (j->mr8 = 1; j->mr8 < j->rows; j->mr8 *= 2)
+            continue;
+}
+
 int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct mm_wmat *const *m,
                       const float *const *b, int n, enum mm_arith arith, struct mm_pool *p)
 {
@@ -250,10 +294,12 @@ int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct
         return 0;
     j.in = m[0]->in;
     j.nb = mm_div_up(j.in, MM_QBLOCK);
+    j.threads = (size_t)mm_pool_threads(p);
+    choose_groups(&j);
     for (int i = 0; i < n; i++) {
         assert(m[i]->in == j.in);
         if (int8 && mm_dtype_quantised(m[i]->dtype))
-            j.groups8 = mm_div_up(rows, MM_MR8);
+            j.groups8 = mm_div_up(rows, j.mr8);
         else if (rows > 1) /* one row is its own group */
             j.groups = mm_div_up(rows, MM_MR);
     }
