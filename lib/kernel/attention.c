@@ -240,7 +240,7 @@ static void attend_rows(const struct mm_kern *k, const struct mm_attn *a, struct
     const size_t keys = end - c->j0 - from, np = mm_attn_div_up(keys, MM_NR);
     const size_t esize = c->f16 ? 2 : 4;
 
-    k->attn_scores[c->f16](w->s, qa, (const char *)c->k + from * a->dim * esize, a->dim, np,
+    k->attn_scores[c->f16](w->s, qa, mr, (const char *)c->k + from * a->dim * esize, a->dim, np,
                            (int)mr);
     if (a->alibi || a->bias || mm_attn_span(a, (r0 + mr - 1) / group).lo > c->j0 + from ||
         mm_attn_span(a, r0 / group).hi < c->j0 + from + np * MM_NR)

@@ -2,8 +2,10 @@
  *
  * p = exp(s - lse) is computed again block by block (Dao 2022, appendix B.2,
  * alg. 4):  D = rowsum(dO o), dS = p (dO v^T - D), dq = dS k scale,
- * dk = dS^T q scale, dv = p^T dO.  A tile is one kv head: it owns its rows of
- * dk, dv and all rows of dq that share it, so sums have a fixed order.
+ * dk = dS^T q scale, dv = p^T dO.  Scores are computed transposed, twelve keys
+ * by a block of rows: p^T and dS^T are then what dv and dk multiply.  A tile is
+ * one kv head: it owns its rows of dk, dv and all rows of dq that share it, so
+ * sums have a fixed order.
  */
 #include "kernel/attention.h"
 
@@ -16,8 +18,8 @@
 #include "kernel/attention_int.h"
 
 enum {
-    ROWS = 48, /* query rows of a tile: a multiple of MM_MR */
-    KEYS = 64  /* keys of a block: a multiple of MM_NR */
+    ROWS = 192, /* query rows of a block: a multiple of MM_NR, at most MM_ATTN_LD */
+    KEYS = 96   /* keys of a block: a multiple of MM_MR */
 };
 
 struct job {
@@ -31,15 +33,21 @@ struct job {
 
 /* Scratch of one thread; pdim is dim in whole panels. */
 struct work {
-    float *qa, *doa;       /* [ROWS][dim], interleaved; q is scaled */
-    float *qp, *dop;       /* the same rows as panels [pdim / MM_NR][ROWS][MM_NR] */
-    float *p, *ds;         /* [ROWS][KEYS] */
-    float *dq;             /* [ROWS][pdim] */
-    float *dkv;            /* [KEYS][pdim] */
-    float *panel, *values; /* [dim][MM_NR], [pdim / MM_NR][KEYS][MM_NR] */
-    float *wide;           /* [MM_NR][pdim] */
-    float *t;              /* an A panel [KEYS][MM_MR] */
-    float D[ROWS];
+    float *x;          /* [ROWS][dim] rows of q or dO together */
+    float *qp, *dop;   /* the rows as keys lie: [ROWS / MM_NR][dim][MM_NR]; q is scaled */
+    float *qv, *dov;   /* the rows as values lie: [pdim / MM_NR][ROWS][MM_NR] */
+    float *dq;         /* [ROWS][pdim] */
+    float *lse, *D;    /* [ROWS], negated */
+    float *ka, *va;    /* [KEYS][dim], in groups of MM_MR interleaved */
+    float *kv;         /* keys as values lie: [pdim / MM_NR][keys][MM_NR] */
+    float *p;          /* [MM_MR][MM_ATTN_LD] p^T */
+    float *ds;         /* [KEYS][MM_ATTN_LD] dS^T */
+    float *c;          /* [MM_MR][pdim or MM_ATTN_LD] a product */
+};
+
+/* Rows of a block that some of a number of keys are seen by. */
+struct rows {
+    size_t lo, hi;
 };
 
 /* Carves f into the arrays of *w; returns the number of floats.  f may be NULL. */
@@ -49,133 +57,186 @@ static size_t work_init(struct work *w, float *f, size_t dim, size_t pdim)
         float **array;
         size_t n;
     } parts[] = {
-        { &w->qp, ROWS * pdim },        { &w->dop, ROWS * pdim },
-        { &w->dq, ROWS * pdim },        { &w->dkv, KEYS * pdim },
-        { &w->values, KEYS * pdim },    { &w->wide, MM_NR * pdim },
-        { &w->p, ROWS * KEYS }, { &w->ds, ROWS * KEYS },
-        { &w->t, KEYS * MM_MR },        { &w->panel, dim * MM_NR },
-        { &w->qa, ROWS * dim },         { &w->doa, ROWS * dim },
+        { &w->x, ROWS * dim },    { &w->qp, ROWS * dim },       { &w->dop, ROWS * dim },
+        { &w->qv, ROWS * pdim },  { &w->dov, ROWS * pdim },     { &w->dq, ROWS * pdim },
+        { &w->lse, ROWS },        { &w->D, ROWS },              { &w->ka, KEYS * dim },
+        { &w->va, KEYS * dim },   { &w->kv, KEYS * pdim },      { &w->p, MM_MR * MM_ATTN_LD },
+        { &w->ds, KEYS * MM_ATTN_LD },
+        { &w->c, MM_MR * (pdim > MM_ATTN_LD ? pdim : MM_ATTN_LD) },
     };
     size_t used = 0;
 
-    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); used += parts[i++].n)
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); used += (parts[i++].n + 15) / 16 * 16)
         *parts[i].array = f ? f + used : NULL;
     return used;
 }
 
-/* Rows r0.. times scale as B panels. */
-static void row_panels(const struct job *j, float *panels, const float *x, size_t row, size_t head,
-                       float scale, size_t kv, size_t r0, size_t rows, float *wide)
+/* Rows r0.. times scale, as keys lie and as values lie. */
+static void pack_rows(const struct job *j, struct work *w, float *p, float *v, const float *x,
+                      size_t row, size_t head, float scale, size_t kv, size_t r0, size_t rows)
 {
     const struct mm_attn *a = j->a;
-    const size_t pdim = mm_attn_dim(a);
 
-    memset(wide, 0, pdim * sizeof(*wide));
-    for (size_t r = 0; r < rows; r++) {
-        j->k->scale(wide, scale, x + mm_attn_at(a, kv, r0 + r, row, head), a->dim);
-        for (size_t c = 0; c < pdim; c += MM_NR)
-            memcpy(panels + c * ROWS + r * MM_NR, wide + c, MM_NR * sizeof(*wide));
-    }
+    for (size_t r = 0; r < rows; r++)
+        j->k->scale(w->x + r * a->dim, scale, x + mm_attn_at(a, kv, r0 + r, row, head), a->dim);
+    for (size_t r = 0; r < rows; r += MM_NR)
+        j->k->pack_b(p + r * a->dim, w->x + r * a->dim, a->dim, a->dim,
+                     (int)mm_attn_min(MM_NR, rows - r));
+    mm_attn_rows_to_panels(v, ROWS, w->x, a->dim, rows, a->dim);
 }
 
-/* s[rows][KEYS] = xa (groups of MM_MR rows, [dim][mr]) times keys rows of x. */
-static void product(const struct job *j, struct work *w, float *s, const float *xa, size_t rows,
-                    const float *x, size_t row, size_t keys)
+/* Everything of rows r0.. that the keys will meet. */
+static void load_rows(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows)
 {
-    const size_t dim = j->a->dim;
+    const struct mm_attn *a = j->a;
 
-    memset(s, 0, rows * KEYS * sizeof(*s));
-    for (size_t c = 0; c < keys; c += MM_NR) {
-        j->k->pack_b(w->panel, x + c * row, row, dim, (int)mm_attn_min(MM_NR, keys - c));
-        for (size_t r = 0; r < rows; r += MM_MR)
-            j->k->mul_f32(s + r * KEYS + c, KEYS, xa + r * dim, w->panel, dim,
-                          (int)mm_attn_min(MM_MR, rows - r));
+    pack_rows(j, w, w->qp, w->qv, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows);
+    pack_rows(j, w, w->dop, w->dov, j->dO, a->o_row, a->o_head, 1, kv, r0, rows);
+    memset(w->dq, 0, rows * mm_attn_dim(a) * sizeof(*w->dq));
+    for (size_t r = 0; r < ROWS; r++) {
+        const size_t at = mm_attn_at(a, kv, r0 + r, a->o_row, a->o_head);
+        const float lse = r < rows ? j->lse[mm_attn_at(a, kv, r0 + r, 1, a->nq)] : -INFINITY;
+        w->D[r] = r < rows ? -j->k->dot(j->dO + at, j->o + at, a->dim) : 0;
+        w->lse[r] = lse > -INFINITY ? -lse : -INFINITY; /* sees no key: p = 0 */
     }
 }
 
-/* p and dS of rows r0.. and keys j0.. */
+/* Keys j0.. and their values. */
+static void load_keys(const struct job *j, struct work *w, size_t kv, size_t j0, size_t keys)
+{
+    const struct mm_attn *a = j->a;
+    const float *key = j->key + j0 * a->k_row + kv * a->k_head;
+    const float *value = j->value + j0 * a->v_row + kv * a->v_head;
+
+    for (size_t i = 0; i < keys; i += MM_MR) {
+        const int mr = (int)mm_attn_min(MM_MR, keys - i);
+        j->k->pack_a(w->ka + i * a->dim, key + i * a->k_row, a->k_row, a->dim, mr);
+        j->k->pack_a(w->va + i * a->dim, value + i * a->v_row, a->v_row, a->dim, mr);
+    }
+    mm_attn_rows_to_panels(w->kv, keys, key, a->k_row, keys, a->dim);
+}
+
+/* Of the rows r0..r0+rows those that see keys j0..j0+n, from r0 on. */
+static struct rows seen_by(const struct mm_attn *a, size_t r0, size_t rows, size_t j0, size_t n)
+{
+    const size_t group = mm_attn_group(a);
+    struct rows s = { 0, rows };
+
+    /* causal: i >= j + nq - nk; window: i < j + nq - nk + window */
+    if (a->causal && j0 + a->nq > a->nk) {
+        const size_t first = (j0 + a->nq - a->nk) * group;
+        s.lo = first > r0 ? mm_attn_min(first - r0, rows) : 0;
+    }
+    if (a->window) {
+        const size_t past = j0 + n - 1 + a->nq + a->window;
+        const size_t end = past > a->nk ? (past - a->nk) * group : 0;
+        s.hi = end > r0 ? mm_attn_min(end - r0, rows) : 0;
+    }
+    s.hi = s.hi > s.lo ? s.hi : s.lo;
+    return s;
+}
+
+/* Alibi, bias and mask of key j in rows r0 + s.lo.. of its scores. */
+static void mask_key(float *x, size_t kv, size_t r0, struct rows s, size_t j, size_t rows,
+                     const struct mm_attn *a)
+{
+    const size_t group = mm_attn_group(a);
+    const struct rows own = seen_by(a, r0, rows, j, 1);
+
+    for (size_t r = s.lo; r < s.hi && (a->alibi || a->bias); r++) {
+        const size_t query = (r0 + r) / group, head = kv * group + (r0 + r) % group;
+        if (a->alibi)
+            x[r] += a->alibi[head] * ((float)(j + a->nq) - (float)(query + a->nk));
+        if (a->bias)
+            x[r] += a->bias[head * a->bias_head + query * a->nk + j];
+    }
+    for (size_t r = s.lo; r < s.hi && r < own.lo; r++)
+        x[r] = -INFINITY;
+    for (size_t r = own.hi > s.lo ? own.hi : s.lo; r < s.hi; r++)
+        x[r] = -INFINITY;
+}
+
+/* p^T and dS^T of mr keys from j, number i of the block, with rows s. */
 static void probabilities(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows,
-                          size_t j0, size_t keys)
+                          struct rows s, size_t key, size_t i, size_t mr)
 {
     const struct mm_attn *a = j->a;
+    const size_t n = s.hi - s.lo, from = s.lo / MM_NR * MM_NR;
+    const size_t panels = mm_attn_div_up(s.hi - from, MM_NR);
+    float *ds = w->ds + i * MM_ATTN_LD;
 
-    product(j, w, w->p, w->qa, rows, j->key + j0 * a->k_row + kv * a->k_head, a->k_row, keys);
-    mm_attn_mask(w->p, KEYS, 1, kv, r0, rows, j0, KEYS, a);
-    product(j, w, w->ds, w->doa, rows, j->value + j0 * a->v_row + kv * a->v_head, a->v_row, keys);
-    for (size_t r = 0; r < rows; r++) {
-        const float lse = j->lse[mm_attn_at(a, kv, r0 + r, 1, a->nq)];
-        float *p = w->p + r * KEYS, *ds = w->ds + r * KEYS;
-        if (lse == -INFINITY)
-            memset(p, 0, KEYS * sizeof(*p));
-        else
-            j->k->exp_sum(p, p, lse, KEYS);
-        for (size_t i = 0; i < KEYS; i++)
-            ds[i] = p[i] * (ds[i] - w->D[r]);
+    j->k->attn_scores[0](w->p + from, w->ka + i * a->dim, mr, w->qp + from * a->dim, a->dim, panels,
+                         (int)mr);
+    j->k->attn_scores[0](ds + from, w->va + i * a->dim, mr, w->dop + from * a->dim, a->dim, panels,
+                         (int)mr);
+    for (size_t t = 0; t < mr; t++) {
+        float *p = w->p + t * MM_ATTN_LD + s.lo, *d = ds + t * MM_ATTN_LD + s.lo;
+        mask_key(p - s.lo, kv, r0, s, key + t, rows, a);
+        j->k->add(p, p, w->lse + s.lo, n);
+        (void)j->k->exp_sum(p, p, 0, n);
+        j->k->add(d, d, w->D + s.lo, n);
+        j->k->mul(d, d, p, n);
     }
 }
 
-/* dx[j0..j0+keys] += s^T x over rows; xp are the panels of x. */
+/* dx[mr rows] += s^T x: s [mr][MM_ATTN_LD], x as values lie. */
 static void add_keys(const struct job *j, struct work *w, float *dx, size_t row, const float *s,
-                     const float *xp, size_t rows, size_t keys)
+                     const float *xv, struct rows r, size_t mr)
 {
     const size_t pdim = mm_attn_dim(j->a);
 
-    memset(w->dkv, 0, keys * pdim * sizeof(*w->dkv));
+    j->k->attn_values[0](w->c, s + r.lo, xv + r.lo * MM_NR, ROWS * MM_NR, r.hi - r.lo,
+                         pdim / MM_NR, (int)mr);
+    for (size_t t = 0; t < mr; t++)
+        j->k->add(dx + t * row, dx + t * row, w->c + t * pdim, j->a->dim);
+}
+
+/* dq[rows r] += dS k */
+static void add_queries(const struct job *j, struct work *w, struct rows r, size_t keys)
+{
+    const size_t pdim = mm_attn_dim(j->a);
+
+    for (size_t i = r.lo; i < r.hi; i += MM_MR) {
+        const size_t mr = mm_attn_min(MM_MR, r.hi - i);
+        for (size_t c = 0; c < pdim; c += MM_NR) {
+            j->k->attn_scores[0](w->c, w->ds + i, MM_ATTN_LD, w->kv + c * keys, keys, 1, (int)mr);
+            for (size_t t = 0; t < mr; t++) {
+                float *dq = w->dq + (i + t) * pdim + c;
+                j->k->add(dq, dq, w->c + t * MM_ATTN_LD, MM_NR);
+            }
+        }
+    }
+}
+
+/* Rows r0.. with keys j0..: all three gradients. */
+static void grad_block(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows,
+                       size_t j0, size_t keys)
+{
+    const struct mm_attn *a = j->a;
+    const struct rows all = seen_by(a, r0, rows, j0, keys);
+    float *dk = j->dk + j0 * a->k_row + kv * a->k_head;
+    float *dv = j->dv + j0 * a->v_row + kv * a->v_head;
+
+    if (all.lo == all.hi)
+        return;
+    load_keys(j, w, kv, j0, keys);
     for (size_t i = 0; i < keys; i += MM_MR) {
         const size_t mr = mm_attn_min(MM_MR, keys - i);
-        for (size_t r = 0; r < rows; r++)
-            memcpy(w->t + r * mr, s + r * KEYS + i, mr * sizeof(*s));
-        for (size_t c = 0; c < pdim; c += MM_NR)
-            j->k->mul_f32(w->dkv + i * pdim + c, pdim, w->t, xp + c * ROWS, rows, (int)mr);
-    }
-    for (size_t i = 0; i < keys; i++)
-        j->k->add(dx + i * row, dx + i * row, w->dkv + i * pdim, j->a->dim);
-}
+        const struct rows s = seen_by(a, r0, rows, j0 + i, mr);
 
-/* w->dq += dS k */
-static void add_queries(const struct job *j, struct work *w, size_t kv, size_t rows, size_t j0,
-                        size_t keys)
-{
-    const struct mm_attn *a = j->a;
-    const size_t pdim = mm_attn_dim(a);
-
-    memset(w->values, 0, KEYS * pdim * sizeof(*w->values));
-    mm_attn_rows_to_panels(w->values, KEYS, j->key + j0 * a->k_row + kv * a->k_head, a->k_row,
-                           keys, a->dim);
-    for (size_t r = 0; r < rows; r += MM_MR) {
-        const size_t mr = mm_attn_min(MM_MR, rows - r);
-        j->k->pack_a(w->t, w->ds + r * KEYS, KEYS, KEYS, (int)mr);
-        for (size_t c = 0; c < pdim; c += MM_NR)
-            j->k->mul_f32(w->dq + r * pdim + c, pdim, w->t, w->values + c * KEYS,
-                          KEYS, (int)mr);
+        if (s.lo < s.hi) {
+            probabilities(j, w, kv, r0, rows, s, j0 + i, i, mr);
+            add_keys(j, w, dv + i * a->v_row, a->v_row, w->p, w->dov, s, mr);
+            add_keys(j, w, dk + i * a->k_row, a->k_row, w->ds + i * MM_ATTN_LD, w->qv, s, mr);
+        }
+        for (size_t t = i; t < i + mr; t++) { /* rows that other keys of the block are seen by */
+            float *ds = w->ds + t * MM_ATTN_LD;
+            const size_t lo = mm_attn_min(s.lo, all.hi), hi = s.hi > all.lo ? s.hi : all.lo;
+            memset(ds + all.lo, 0, (lo - all.lo) * sizeof(*ds));
+            memset(ds + hi, 0, (all.hi > hi ? all.hi - hi : 0) * sizeof(*ds));
+        }
     }
-}
-
-static void grad_rows(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows)
-{
-    const struct mm_attn *a = j->a;
-    const size_t pdim = mm_attn_dim(a), group = mm_attn_group(a);
-    const size_t j1 = mm_attn_span(a, (r0 + rows - 1) / group).hi;
-
-    mm_attn_pack_rows(w->qa, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows, a, w->wide);
-    mm_attn_pack_rows(w->doa, j->dO, a->o_row, a->o_head, 1, kv, r0, rows, a, w->wide);
-    row_panels(j, w->qp, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows, w->wide);
-    row_panels(j, w->dop, j->dO, a->o_row, a->o_head, 1, kv, r0, rows, w->wide);
-    for (size_t r = 0; r < rows; r++) {
-        const size_t at = mm_attn_at(a, kv, r0 + r, a->o_row, a->o_head);
-        w->D[r] = j->k->dot(j->dO + at, j->o + at, a->dim);
-    }
-    memset(w->dq, 0, rows * pdim * sizeof(*w->dq));
-    for (size_t j0 = mm_attn_span(a, r0 / group).lo; j0 < j1; j0 += KEYS) {
-        const size_t keys = mm_attn_min(KEYS, j1 - j0);
-        probabilities(j, w, kv, r0, rows, j0, keys);
-        add_queries(j, w, kv, rows, j0, keys);
-        add_keys(j, w, j->dk + j0 * a->k_row + kv * a->k_head, a->k_row, w->ds, w->qp, rows, keys);
-        add_keys(j, w, j->dv + j0 * a->v_row + kv * a->v_head, a->v_row, w->p, w->dop, rows, keys);
-    }
-    for (size_t r = 0; r < rows; r++)
-        j->k->scale(j->dq + mm_attn_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale, w->dq + r * pdim,
-                    a->dim);
+    add_queries(j, w, all, keys);
 }
 
 static void grad_tile(void *arg, size_t kv, int thread)
@@ -190,8 +251,16 @@ static void grad_tile(void *arg, size_t kv, int thread)
         memset(j->dk + i * a->k_row + kv * a->k_head, 0, a->dim * sizeof(float));
         memset(j->dv + i * a->v_row + kv * a->v_head, 0, a->dim * sizeof(float));
     }
-    for (size_t r = 0; r < n; r += ROWS)
-        grad_rows(j, &w, kv, r, mm_attn_min(ROWS, n - r));
+    for (size_t r0 = 0; r0 < n; r0 += ROWS) {
+        const size_t rows = mm_attn_min(ROWS, n - r0);
+
+        load_rows(j, &w, kv, r0, rows);
+        for (size_t i = 0; i < a->nk; i += KEYS)
+            grad_block(j, &w, kv, r0, rows, i, mm_attn_min(KEYS, a->nk - i));
+        for (size_t r = 0; r < rows; r++)
+            j->k->scale(j->dq + mm_attn_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale,
+                        w.dq + r * mm_attn_dim(a), a->dim);
+    }
 }
 
 int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const float *q,

@@ -7,8 +7,8 @@ static float panel_at(const void *b, size_t i, int f16)
     return f16 ? mm_f16_to_f32(((const uint16_t *)b)[i]) : ((const float *)b)[i];
 }
 
-static void scores(float *s, const float *a, const void *panels, size_t dim, size_t n, int mr,
-                   int f16)
+static void scores(float *s, const float *a, size_t ak, const void *panels, size_t dim, size_t n,
+                   int mr, int f16)
 {
     const size_t rows = (size_t)mr;
 
@@ -16,7 +16,7 @@ static void scores(float *s, const float *a, const void *panels, size_t dim, siz
         for (size_t j = 0; j < n * MM_NR; j++) {
             float sum = 0;
             for (size_t i = 0; i < dim; i++)
-                sum += a[i * rows + r] *
+                sum += a[i * ak + r] *
                        panel_at(panels, (j / MM_NR * dim + i) * MM_NR + j % MM_NR, f16);
             s[r * MM_ATTN_LD + j] = sum;
         }
@@ -35,14 +35,16 @@ static void values(float *o, const float *p, const void *v, size_t v_panel, size
         }
 }
 
-static void scores_f32(float *s, const float *a, const void *panels, size_t dim, size_t n, int mr)
+static void scores_f32(float *s, const float *a, size_t ak, const void *panels, size_t dim,
+                       size_t n, int mr)
 {
-    scores(s, a, panels, dim, n, mr, 0);
+    scores(s, a, ak, panels, dim, n, mr, 0);
 }
 
-static void scores_f16(float *s, const float *a, const void *panels, size_t dim, size_t n, int mr)
+static void scores_f16(float *s, const float *a, size_t ak, const void *panels, size_t dim,
+                       size_t n, int mr)
 {
-    scores(s, a, panels, dim, n, mr, 1);
+    scores(s, a, ak, panels, dim, n, mr, 1);
 }
 
 static void values_f32(float *o, const float *p, const void *v, size_t v_panel, size_t keys,

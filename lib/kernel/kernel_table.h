@@ -58,8 +58,8 @@ typedef void mm_widen_fn(float *y, const void *w, size_t n);
 typedef void mm_unpack_fn(const struct mm_q8_panel *b, const void *packed, size_t k);
 typedef void mm_map_fn(float *y, const float *x, size_t n);
 typedef void mm_zip_fn(float *y, const float *a, const float *b, size_t n);
-typedef void mm_attn_scores_fn(float *s, const float *a, const void *panels, size_t dim, size_t n,
-                               int mr);
+typedef void mm_attn_scores_fn(float *s, const float *a, size_t ak, const void *panels, size_t dim,
+                               size_t n, int mr);
 typedef void mm_attn_values_fn(float *o, const float *p, const void *v, size_t v_panel, size_t keys,
                                size_t n, int mr);
 typedef void mm_mul_q8_fn(float *c, size_t ldc, const struct mm_q8_rows *a,
@@ -123,7 +123,7 @@ struct mm_kern {
     mm_mul_half_fn *mul_half[MM_NDTYPE];
 
     /* Attention, panels of [0] f32, [1] f16.  attn_scores: s[mr][MM_ATTN_LD] = A B,
-     * A [dim][mr], n panels of keys one after another.  attn_values:
+     * A [dim][mr] with rows ak apart, n panels of keys one after another.  attn_values:
      * o[mr][n MM_NR] = P V, P [mr][MM_ATTN_LD], n panels of values v_panel apart.
      * A sum runs in the order of dim, or of keys, and is the same for every mr. */
     mm_attn_scores_fn *attn_scores[2];
