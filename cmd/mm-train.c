@@ -18,6 +18,8 @@
 #include "base/json.h"
 #include "base/outfile.h"
 #include "base/progress.h"
+#include "text/bpetrain.h"
+#include "train/corpus.h"
 #include "train/exchange.h"
 #include "train/export.h"
 #include "train/job.h"
@@ -27,7 +29,7 @@
 static const char usage[] =
     "mm-train [-qv] [-j threads] [-s seed] objective -o dir [option ...] [file ...]";
 static const char help[] =
-    "objectives: lm, llava-align, llava-instruct\n"
+    "objectives: tokenizer (--vocab N, --style llama|clip), lm, contrastive, llava-align, llava-instruct\n"
     "  -m, --model M           checkpoint to start from;  --config FILE: a new model\n"
     "      --tokenizer T       of a new model, or instead of the model's\n"
     "      --data FILE         as an operand: texts, records, LLaVA JSON; - is standard input\n"
@@ -65,7 +67,8 @@ enum {
     OPT_BETAS, OPT_EPS, OPT_DECAY, OPT_CLIP, OPT_EMA, OPT_TRAIN, OPT_FREEZE, OPT_NORM,
     OPT_NO_SHUFFLE, OPT_RECOMPUTE, OPT_BF16, OPT_DTYPE, OPT_SAVE_EVERY, OPT_SAVE_MINUTES,
     OPT_IMAGES, OPT_FEATURES, OPT_VISION, OPT_PROJECTOR, OPT_ASPECT, OPT_TEMPLATE,
-    OPT_PROJECTOR_LR, OPT_LORA, OPT_LORA_ALPHA, OPT_LORA_TARGETS, OPT_ADAPTER, OPT_GROUP
+    OPT_PROJECTOR_LR, OPT_LORA, OPT_LORA_ALPHA, OPT_LORA_TARGETS, OPT_ADAPTER, OPT_GROUP, OPT_VOCAB,
+    OPT_STYLE
 };
 
 static const struct option longopts[] = {
@@ -112,6 +115,8 @@ static const struct option longopts[] = {
     { "lora-targets", required_argument, NULL, OPT_LORA_TARGETS },
     { "adapter", required_argument, NULL, OPT_ADAPTER },
     { "group-by-length", no_argument, NULL, OPT_GROUP },
+    { "vocab", required_argument, NULL, OPT_VOCAB },
+    { "style", required_argument, NULL, OPT_STYLE },
     { NULL, 0, NULL, 0 }
 };
 
@@ -122,6 +127,7 @@ struct opts {
     bool resume;
     int64_t save_every;  /* updates, 0: by time alone */
     double save_minutes;
+    struct mm_bpetrain_spec bpe; /* tokenizer */
 };
 
 struct train {
@@ -191,7 +197,7 @@ static enum mm_dtype dtype(struct mm_cmd *cmd, const char *arg)
 static bool optim_option(struct mm_cmd *cmd, struct mm_job_spec *s, int c, const char *arg)
 {
     static const char *const schedules[] = { "cosine", "constant", "linear", NULL };
-    static const char *const optims[] = { "adamw", "adamw-hf", "adam", "sgd", NULL };
+    static const char *const optims[] = { "adamw", "adam", "sgd", NULL };
     static const char *const norms[] = { "batch", "token", NULL };
 
     switch (c) {
@@ -246,11 +252,16 @@ static bool llava_option(struct mm_cmd *cmd, struct mm_job_spec *s, int c, const
 
 static void option(struct mm_cmd *cmd, struct opts *o, int c, char *arg)
 {
+    static const char *const styles[] = { "llama", "clip", NULL };
     struct mm_job_spec *s = &o->job;
 
     if (optim_option(cmd, s, c, arg) || llava_option(cmd, s, c, arg))
         return;
     switch (c) {
+    case OPT_VOCAB: o->bpe.vocab = (size_t)mm_opt_int(cmd, "--vocab", arg, 258, 1 << 24); break;
+    case OPT_STYLE:
+        o->bpe.style = (enum mm_bpetrain_style)mm_opt_word(cmd, "--style", arg, styles);
+        break;
     case 'm': s->model = arg; break;
     case 'o': s->out = arg; break;
     case 'B': s->batch = (size_t)mm_opt_int(cmd, "--batch", arg, 1, 1 << 20); break;
@@ -285,10 +296,14 @@ static void check_options(struct mm_cmd *cmd, const struct opts *o)
 
     if (!s->out)
         mm_cmd_usage(cmd, "no directory for the result is given (-o)");
-    if (!s->model == !s->config)
-        mm_cmd_usage(cmd, "either --model or --config says what is trained");
     if (!s->ndata)
         mm_cmd_usage(cmd, "no data are given");
+    if (!strcmp(o->objective, "tokenizer"))
+        return;
+    if (!mm_objective_named(o->objective))
+        mm_cmd_usage(cmd, "'%s' is no objective: see --help", o->objective);
+    if (!s->model == !s->config)
+        mm_cmd_usage(cmd, "either --model or --config says what is trained");
     if (s->lora.from && (s->lora.rank || s->lora.targets || s->lora.alpha > 0))
         mm_cmd_usage(cmd, "--adapter has its own rank, alpha and targets");
     if (!s->lora.rank && (s->lora.targets || s->lora.alpha > 0))
@@ -449,6 +464,41 @@ static int run(struct train *t)
     return e->code;
 }
 
+/* --- tokenizer --------------------------------------------------------------------------- */
+
+static int write_named(const char *dir, const char *name, const struct mm_buf *b,
+                       struct mm_err *e)
+{
+    struct mm_buf path = { 0 };
+    struct mm_outfile *f;
+    int rc;
+
+    mm_buf_printf(&path, "%s/%s", dir, name);
+    rc = path.failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : mm_outfile_open(&f, path.p, e);
+    if (rc == 0) {
+        mm_outfile_write(f, b->p, b->n);
+        rc = mm_outfile_commit(f, e);
+    }
+    mm_buf_free(&path);
+    return rc;
+}
+
+static int tokenizer(const struct opts *o, struct mm_err *e)
+{
+    const struct mm_job_spec *s = &o->job;
+    struct mm_buf text = { 0 }, json = { 0 }, config = { 0 };
+    int rc = mm_corpus_text(&text, s->data, s->ndata, s->lines, e);
+
+    if (rc == 0 && (rc = mm_bpetrain(&json, &config, text.p, text.n, &o->bpe, e)) == 0 &&
+        (rc = mm_export_dir(s->out, e)) == 0 &&
+        (rc = write_named(s->out, "tokenizer_config.json", &config, e)) == 0)
+        rc = write_named(s->out, "tokenizer.json", &json, e);
+    mm_buf_free(&text);
+    mm_buf_free(&json);
+    mm_buf_free(&config);
+    return rc;
+}
+
 static void close_all(struct train *t)
 {
     mm_job_close(&t->job);
@@ -463,7 +513,7 @@ static void close_all(struct train *t)
 
 int main(int argc, char **argv)
 {
-    struct opts o = { .save_minutes = 10,
+    struct opts o = { .save_minutes = 10, .bpe = { .vocab = 8192, .least = 2 },
                       .job = { .batch = 8, .accumulate = 1, .epochs = 1, .clip = 1,
                                .optim = { .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 },
                                .schedule = { .warmup = -30 }, .shuffle = true,
@@ -478,15 +528,16 @@ int main(int argc, char **argv)
     if (optind == argc)
         mm_cmd_usage(&cmd, "no objective is given");
     o.objective = argv[optind++];
-    if (!mm_objective_named(o.objective))
-        mm_cmd_usage(&cmd, "'%s' is no objective: see --help", o.objective);
     while (optind < argc)
         add_data(&cmd, &o, argv[optind++]);
     check_options(&cmd, &o);
     o.job.seed = cmd.seed;
     if (o.job.lora.rank && !(o.job.lora.alpha > 0))
         o.job.lora.alpha = 2 * (double)o.job.lora.rank;
-    (void)run(&t); /* the error is in cmd */
+    if (!strcmp(o.objective, "tokenizer"))
+        (void)tokenizer(&o, &cmd.err);
+    else
+        (void)run(&t); /* the error is in cmd */
     mm_exchange_stop(cmd.err.code != 0);
     close_all(&t);
     return mm_cmd_finish(&cmd);

@@ -20,8 +20,8 @@ struct loader {
     struct mm_buf text; /* of documents not yet tokenized */
     struct doc *doc;
     size_t n, cap;
+    bool plain;         /* texts are wanted, not ids */
     bool rows;          /* tokens records with rows of their own came */
-    struct mm_err *err; /* [n] while they are tokenized, or NULL */
 };
 
 enum { MOST = 1 << 30 };
@@ -64,6 +64,8 @@ static int flush(struct loader *l, struct mm_pool *p, struct mm_err *e)
 
     if (l->text.failed)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
+    if (l->plain)
+        return 0;
     if (l->n && !l->s->tok)
         return mm_err_set(e, MM_EMISSING, "the model has no tokenizer: only token ids can be its "
                           "data");
@@ -93,6 +95,8 @@ static int add_doc(struct loader *l, const char *s, size_t n, struct mm_err *e)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     l->doc[l->n++] = (struct doc){ .at = l->text.n, .n = n };
     mm_buf_add(&l->text, s, n);
+    if (l->plain)
+        mm_buf_char(&l->text, '\n');
     return 0;
 }
 
@@ -177,7 +181,7 @@ static int add_record(struct loader *l, const struct mm_rec *r, struct mm_pool *
 {
     if (r->type == MM_REC_TEXT && !mm_rec_is_error(r))
         return add_doc(l, r->data, r->size, e);
-    if (r->type != MM_REC_TENSOR || !mm_rec_is(r, "tokens"))
+    if (l->plain || r->type != MM_REC_TENSOR || !mm_rec_is(r, "tokens"))
         return 0;
     const int rc = flush(l, p, e); /* documents keep their order */
     return rc < 0 ? rc : add_tokens(l, &r->t, e);
@@ -223,6 +227,23 @@ int mm_corpus_load(struct mm_corpus *c, const struct mm_corpus_spec *s, struct m
     c->rows = c->n / c->row + (c->n % c->row > 1);
     if (rc < 0)
         mm_corpus_free(c);
+    return rc;
+}
+
+int mm_corpus_text(struct mm_buf *text, char *const *path, int n, bool lines, struct mm_err *e)
+{
+    const struct mm_corpus_spec s = { .lines = lines };
+    struct loader l = { .s = &s, .plain = true };
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = add_operand(&l, path[i], NULL, e);
+    if (rc == 0)
+        mm_buf_add(text, l.text.p, l.text.n);
+    if (rc == 0 && text->failed)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    free(l.doc);
+    mm_buf_free(&l.text);
     return rc;
 }
 

@@ -32,6 +32,10 @@ MM_MUST_CHECK int mm_corpus_load(struct mm_corpus *c, const struct mm_corpus_spe
                                  struct mm_pool *p, struct mm_err *e);
 void mm_corpus_free(struct mm_corpus *c); /* takes a zeroed one */
 
+/* mm_corpus_text: the documents themselves, a newline behind each, appended to text. */
+MM_MUST_CHECK int mm_corpus_text(struct mm_buf *text, char *const *path, int n, bool lines,
+                                 struct mm_err *e);
+
 /* mm_corpus_row: ids of row r, *n of them. */
 const int32_t *mm_corpus_row(const struct mm_corpus *c, size_t r, size_t *n);
 

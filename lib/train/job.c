@@ -182,7 +182,7 @@ static void move_weights(struct mm_job *j, struct mm_job_report *r)
     r->lr = u.lr = lr * mm_schedule_at(&j->schedule, j->update);
     mm_set_apply(&j->set, &u, j->ctx.pool);
     if (j->objective->moved)
-        j->objective->moved(j->own);
+        j->objective->moved(j);
 }
 
 int mm_job_update(struct mm_job *j, struct mm_job_report *r, struct mm_err *e)

@@ -72,7 +72,7 @@ struct mm_objective {
     struct mm_var *(*loss)(void *own, struct mm_ctx *c, const size_t *sample, size_t n,
                            float scale);
     /* moved: after an update (a clamp); may be NULL. */
-    void (*moved)(void *own);
+    void (*moved)(struct mm_job *j);
     /* export: what was trained as a model, to directory j->spec->out. */
     int (*export)(struct mm_job *j, struct mm_err *e);
 };

@@ -19,6 +19,7 @@
 #include "train/convs.h"
 #include "train/export.h"
 #include "train/features.h"
+#include "train/pictures.h"
 
 struct llava {
     const struct mm_job_spec *spec;
@@ -246,61 +247,22 @@ int64_t mm_llava_count(void *own, struct mm_ctx *c, const size_t *sample, size_t
 
 /* --- pictures -------------------------------------------------------------------------------- */
 
-struct look {
-    const struct llava *l;
-    const size_t *sample; /* of each picture */
-    float *to;            /* [pictures, 3, side, side] */
-    size_t side;
-    struct mm_err *err;   /* [pictures] */
-};
-
-static void look(void *arg, size_t tile, int thread)
-{
-    const struct look *k = arg;
-    const char *name = mm_convs_image(k->l->convs, k->sample[tile]);
-    const size_t n = 3 * k->side * k->side;
-    struct mm_image im = { 0 };
-    struct mm_pixels px = { 0 };
-    struct mm_buf path = { 0 };
-    struct mm_err *e = &k->err[tile];
-
-    (void)thread;
-    mm_buf_printf(&path, "%s/%s", k->l->spec->images, name);
-    if (path.failed)
-        mm_err_set(e, MM_ENOMEM, "out of memory");
-    else if (mm_image_load(&im, path.p, e) == 0 &&
-             mm_preprocess_run(&px, &im, &k->l->vision.pre, e) == 0) {
-        if (px.tiles != 1 || (size_t)px.size_h != k->side || (size_t)px.size_w != k->side)
-            mm_err_set(e, MM_EDATA, "%s: %d x %d pixels after preparation", path.p, px.size_w,
-                       px.size_h);
-        else
-            memcpy(k->to + tile * n, px.px, n * sizeof(float));
-    }
-    mm_pixels_free(&px);
-    mm_image_free(&im);
-    mm_buf_free(&path);
-}
-
 /* Pictures of these samples through the tower: [n, P, W]. */
 static struct mm_var *see(struct llava *l, struct mm_ctx *c, const size_t *sample, size_t n)
 {
     const int64_t side = mm_clip_vision_config(l->vision.tower)->image;
     const int64_t shape[4] = { (int64_t)n, 3, side, side };
     struct mm_var *pixels = mm_var_new(c, 4, shape);
-    struct look k = { l, sample, pixels ? mm_f32(pixels) : NULL, (size_t)side,
-                      calloc(n, sizeof(*k.err)) };
+    const char **name = mm_ctx_alloc(c, n, sizeof(*name));
     struct mm_tape *const tape = c->tape;
     struct mm_clip_out out = { 0 };
 
-    if (!k.err)
-        mm_err_set(&c->err, MM_ENOMEM, "out of memory");
-    if (pixels && k.err)
-        mm_pool_run(c->pool, n, look, &k);
-    for (size_t i = 0; k.err && i < n; i++)
-        if (k.err[i].code)
-            mm_err_set(&c->err, k.err[i].code, "%s", k.err[i].msg);
-    free(k.err);
-    if (c->err.code)
+    if (!pixels || !name)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        name[i] = mm_convs_image(l->convs, sample[i]);
+    if (mm_pictures_load(mm_f32(pixels), l->spec->images, name, n, &l->vision.pre, side, c->pool,
+                         &c->err) < 0)
         return NULL;
     if (!l->see_recorded)
         c->tape = NULL; /* frozen: nothing is kept of it */

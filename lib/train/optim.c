@@ -38,14 +38,6 @@ static void adamw(float *w, const float *g, float *m, float *v, const struct rat
     adam_block(w, g, m, v, r);
 }
 
-/* eps beside the uncorrected root; decay of the weights already moved */
-static void adamw_hf(float *w, const float *g, float *m, float *v, const struct rates *r)
-{
-    adam_block(w, g, m, v, r);
-    if (r->decay != 0)
-        scale_block(w, 1 - r->lr * r->decay);
-}
-
 /* the decay is part of the gradient */
 static void adam_l2(float *w, const float *g, float *m, float *v, const struct rates *r)
 {
@@ -74,7 +66,6 @@ static void block(const struct mm_optim *o, float *w, const float *g, float *m, 
 {
     switch (o->kind) {
     case MM_OPTIM_ADAMW: adamw(w, g, m, v, r); break;
-    case MM_OPTIM_ADAMW_HF: adamw_hf(w, g, m, v, r); break;
     case MM_OPTIM_ADAM: adam_l2(w, g, m, v, r); break;
     case MM_OPTIM_SGD: sgd(w, g, m, r, t == 0, o->nesterov); break;
     }
@@ -97,10 +88,6 @@ void mm_optim_update(const struct mm_optim *o, float *w, const float *g, float *
 
     r.root = (float)(1 / sqrt(c2));
     r.step = (float)(lr / c1);
-    if (o->kind == MM_OPTIM_ADAMW_HF) {
-        r.root = 1;
-        r.step = (float)(lr * sqrt(c2) / c1);
-    }
     for (; i + BLOCK <= n; i += BLOCK)
         block(o, w + i, g + i, m + i, v + i, &r, t);
     if (i == n)

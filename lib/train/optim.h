@@ -14,7 +14,6 @@
 
 enum mm_optim_kind {
     MM_OPTIM_ADAMW,
-    MM_OPTIM_ADAMW_HF, /* transformers' own: eps inside the corrected root, decay last */
     MM_OPTIM_ADAM,
     MM_OPTIM_SGD
 };

@@ -63,6 +63,19 @@ not_there "what it started from is gone" new/start
 t "weights are bf16" 0 sh -c 'mm-ls new/model.safetensors | grep -c " bf16 "'
 same "all" out 20
 
+# --- a tokenizer of its own
+for i in 1 2 3; do printf 'The cat and the hat.\nDer Bär läuft – it'"'"'s 42!\n'; done >zoo.txt
+t "a tokenizer" 0 mm-train tokenizer --vocab 300 --lines -o tok story.txt zoo.txt
+t "gives back any text" 0 sh -c "mm-tokens -m tok --no-special zoo.txt | mm-tokens -m tok --no-special -d | cmp - zoo.txt"
+t "marks its beginning" 0 sh -c "printf 'Once upon' | mm-tokens -m tok | mm-tokens -m tok -d"
+t "a frequent word is one token" 0 sh -c "echo '\" upon\"' | mm-tokens -m tok --json --no-special | grep -qx '\[[0-9]*\]'"
+t "clip's" 0 mm-train tokenizer --vocab 290 --style clip --lines -o ctok story.txt
+t "for a new model" 0 mm-train lm --config config.json --tokenizer tok --lines story.txt -o new2 --steps 2 --context 16
+t "whose vocabulary it is" 0 grep -q '"vocab_size": 300' new2/config.json
+t "too small a vocabulary" 65 mm-train tokenizer --vocab 258 -o x story.txt
+printf '\377' >latin
+t "no UTF-8" 65 mm-train tokenizer -o x latin
+
 # --- parts
 t "some weights alone" 0 lm part --steps 3 -B 4 --train '*mlp*' --freeze '*.1.*' --lr 0.01 t.mmt
 t "the others stay" 1 sh -c "mm-pack part/model.safetensors >p.mmt;
@@ -103,6 +116,29 @@ t "connector and adapter alone are written" 0 sh -c "mm-ls s6/model.safetensors 
 same "of it" out "4
 28"
 t "and fit together" 0 sh -c "mm-encode -m s6 --vision-tower '$S/model' '$S/images/a.png' | mm-project -m s6 | mm-llm -m lm.gguf --lora s6/adapter -n 4 -t 0 -p '<image>'"
+# --- contrastive
+C=$GOLDEN/train/contrastive
+mm-pack "$C/inputs.safetensors" | mm-cut -w 'name=images' -a kind=pixels >px.mmt
+mm-pack "$C/inputs.safetensors" | mm-cut -w 'name=tokens' -a kind=tokens >ids.mmt
+t "pairs from a stream" 0 sh -c "cat px.mmt ids.mmt | mm-train contrastive -m '$C/model' --steps 5 -B 6 --lr 0.004 -o clip1 -"
+t "a tower that mm-encode takes" 0 sh -c "mm-encode -m clip1 --pool '$A/images/a.png' | mm-ls"
+cat >clip.json <<'END'
+{ "model_type": "clip", "projection_dim": 16,
+  "text_config": { "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "max_position_embeddings": 16, "hidden_act": "gelu", "eos_token_id": 289 },
+  "vision_config": { "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "image_size": 28, "patch_size": 14, "hidden_act": "gelu" } }
+END
+t "a new CLIP from LLaVA JSON" 0 mm-train contrastive --config clip.json --tokenizer ctok --images "$A/images" \
+    --steps 30 -B 6 --lr 0.005 -o clip2 "$A/pretrain.json"
+t "learns them" 0 awk -F '[:,]' '{ l = $4 } END { exit !(l < 1) }' clip2/log.jsonl
+t "a LLaVA of the two" 0 mm-train llava-align -m new2 --vision-tower clip2 --images "$A/images" --steps 2 -B 3 \
+    -o joined "$A/pretrain.json"
+t "is whole" 0 sh -c "mm-encode -m joined '$A/images/a.png' | mm-project -m joined | mm-llm -m joined -n 3 -t 0 -p '<image>'"
+t "unequal numbers" 65 sh -c "cat px.mmt ids.mmt ids.mmt | mm-train contrastive -m '$C/model' -o x -"
+has "both are named" err '30 pictures and 60 texts'
+t "no text tower" 69 mm-train contrastive -m "$A/model" --images "$A/images" -o x "$A/pretrain.json"
+
 t "pictures are needed" 64 mm-train llava-align -m "$A/model" -o x "$A/pretrain.json"
 t "and must be there" 66 mm-train llava-align -m "$A/model" --images . -o x "$A/pretrain.json"
 t "no projector" 69 mm-train llava-align -m "$TOP/tests/golden/llama/mha/model" --images . -o x "$A/pretrain.json"
