@@ -1,4 +1,4 @@
-/* panel.c: blocks of one row gathered from a packed matrix. */
+/* panel.c: blocks of one row gathered from a packed matrix, and put into one. */
 #include "base/panel.h"
 
 #include <assert.h>
@@ -6,93 +6,91 @@
 
 #include "base/quant.h"
 
-/* The 16-bit fields of a block, side by side; whole words are the rest.  A plain
- * type of two bytes is such a field, one of four bytes a word. */
-static const struct {
-    unsigned char halves, at; /* how many; offset of the first */
-} fields[MM_NDTYPE] = {
-    [MM_F16] = { 1, 0 },    [MM_BF16] = { 1, 0 },   [MM_Q4_0] = { 1, 0 },
-    [MM_Q4_1] = { 2, 0 },   [MM_Q5_0] = { 1, 0 },   [MM_Q5_1] = { 2, 0 },
-    [MM_Q8_0] = { 1, 0 },   [MM_Q2_K] = { 2, 80 },  [MM_Q3_K] = { 1, 108 },
-    [MM_Q4_K] = { 2, 0 },   [MM_Q5_K] = { 2, 0 },   [MM_Q6_K] = { 1, 208 },
+static const struct mm_panel_fields fields[MM_NDTYPE] = {
+    [MM_F32] = { 0, 0, 0, 1 },     [MM_F16] = { 0, 1, 0, 0 },   [MM_BF16] = { 0, 1, 0, 0 },
+    [MM_Q4_0] = { 0, 1, 2, 4 },    [MM_Q4_1] = { 0, 2, 4, 4 },  [MM_Q5_0] = { 0, 1, 2, 5 },
+    [MM_Q5_1] = { 0, 2, 4, 5 },    [MM_Q8_0] = { 0, 1, 2, 8 },  [MM_Q2_K] = { 80, 2, 0, 20 },
+    [MM_Q3_K] = { 108, 1, 0, 27 }, [MM_Q4_K] = { 0, 2, 4, 35 }, [MM_Q5_K] = { 0, 2, 4, 43 },
+    [MM_Q6_K] = { 208, 1, 0, 52 },
 };
 
-enum { MAX_BLOCK = 256, MAX_BLOCK_BYTES = 210 };
+enum { MAX_BLOCK_BYTES = 210 };
 
-/* Where in a block of a row its next piece lies, in the order of a packed block:
- * *at its offset, the result its size, 2 or 4 bytes; 0 after the last. */
-static size_t next_piece(size_t *at, size_t done, enum mm_dtype d)
+const struct mm_panel_fields *mm_panel_fields(enum mm_dtype d)
 {
-    const size_t halves = 2 * (size_t)fields[d].halves, first = fields[d].at;
+    return &fields[d];
+}
 
-    if (done < halves) {
-        *at = first + done;
-        return 2;
+void mm_panel_row(void *row, enum mm_dtype d, const void *packed, size_t n, size_t r)
+{
+    const struct mm_panel_fields f = fields[d];
+    const size_t bytes = mm_dtype_block_bytes(d);
+    const char *from = packed;
+    char *p = row;
+
+    for (n /= mm_dtype_block(d); n; n--, p += bytes, from += bytes * MM_PANEL_ROWS) {
+        const char *const half = from + 2 * r;
+        const char *const word = from + 2 * MM_PANEL_ROWS * (size_t)f.halves + 4 * r;
+
+        for (size_t i = 0; i < f.halves; i++)
+            memcpy(p + f.half0 + 2 * i, half + 2 * MM_PANEL_ROWS * i, 2);
+        for (size_t i = 0; i < f.words; i++)
+            memcpy(p + f.word0 + 4 * i, word + 4 * MM_PANEL_ROWS * i, 4);
     }
-    *at = done - halves < first ? done - halves : done;
-    return done < mm_dtype_block_bytes(d) ? 4 : 0;
 }
 
-/* Block b of row r into block[]: of the row type d, with per_row blocks a row. */
-static void gather(unsigned char *block, enum mm_dtype d, const unsigned char *data,
-                   size_t per_row, size_t r, size_t b)
+/* The packed blocks of row r of t from element k on. */
+static const void *blocks_at(const struct mm_tensor *t, size_t r, size_t k)
 {
-    const size_t lane = r % MM_PANEL_ROWS, bytes = mm_dtype_block_bytes(d);
-    const unsigned char *p = data + (r / MM_PANEL_ROWS * per_row + b) * bytes * MM_PANEL_ROWS;
-    size_t at, n;
+    const size_t bytes = mm_dtype_block_bytes(t->dtype), block = mm_dtype_block(t->dtype);
+    const size_t per_row = (size_t)t->shape[1] / block;
 
-    for (size_t done = 0; (n = next_piece(&at, done, d)) > 0; done += n)
-        memcpy(block + at, p + done * MM_PANEL_ROWS + lane * n, n);
+    return (const char *)t->data +
+           (r / MM_PANEL_ROWS * per_row + k / block) * bytes * MM_PANEL_ROWS;
 }
 
-static size_t blocks_per_row(const struct mm_tensor *t)
+void mm_panel_tensor_row(void *row, const struct mm_tensor *t, size_t r)
 {
-    assert(mm_dtype_packed(t->dtype) && t->ndim == 2);
-    return (size_t)t->shape[1] / mm_dtype_block(t->dtype);
-}
-
-void mm_panel_row(void *row, const struct mm_tensor *t, size_t r)
-{
-    const enum mm_dtype d = mm_dtype_rows(t->dtype);
-    const size_t per_row = blocks_per_row(t);
-
-    assert(r < (size_t)t->shape[0]);
-    for (size_t b = 0; b < per_row; b++)
-        gather((unsigned char *)row + b * mm_dtype_block_bytes(d), d, t->data, per_row, r, b);
-}
-
-void mm_panel_write(void *panel, enum mm_dtype d, const void *rows, size_t n, size_t cols)
-{
-    const size_t bytes = mm_dtype_block_bytes(d), per_row = cols / mm_dtype_block(d);
-    const size_t stride = per_row * bytes;
-    unsigned char *p = panel;
-    size_t at, size;
-
-    assert(n <= MM_PANEL_ROWS);
-    memset(panel, 0, stride * MM_PANEL_ROWS);
-    for (size_t b = 0; b < per_row; b++)
-        for (size_t done = 0; (size = next_piece(&at, done, d)) > 0; done += size) {
-            const unsigned char *from = (const unsigned char *)rows + b * bytes + at;
-
-            for (size_t lane = 0; lane < n; lane++, from += stride)
-                memcpy(p + lane * size, from, size);
-            p += size * MM_PANEL_ROWS;
-        }
+    assert(mm_dtype_packed(t->dtype) && t->ndim == 2 && r < (size_t)t->shape[0]);
+    mm_panel_row(row, mm_dtype_rows(t->dtype), blocks_at(t, r, 0), (size_t)t->shape[1],
+                 r % MM_PANEL_ROWS);
 }
 
 void mm_panel_read(float *out, const struct mm_tensor *t, size_t first, size_t n)
 {
     const enum mm_dtype d = mm_dtype_rows(t->dtype);
-    const size_t per_row = blocks_per_row(t), block = mm_dtype_block(d);
+    const size_t block = mm_dtype_block(d), cols = (size_t)t->shape[1];
     unsigned char one[MAX_BLOCK_BYTES];
     const struct mm_tensor part = { .dtype = d, .ndim = 1, .shape = { (int64_t)block },
                                     .data = one };
 
-    assert(first % block == 0 && n % block == 0 && block <= MAX_BLOCK);
+    assert(mm_dtype_packed(t->dtype) && t->ndim == 2);
+    assert(first % block == 0 && n % block == 0 && mm_dtype_block_bytes(d) <= sizeof one);
     for (size_t i = 0; i < n; i += block) {
-        const size_t b = (first + i) / block;
+        const size_t r = (first + i) / cols, k = (first + i) % cols;
 
-        gather(one, d, t->data, per_row, b / per_row, b % per_row);
+        mm_panel_row(one, d, blocks_at(t, r, k), block, r % MM_PANEL_ROWS);
         mm_tensor_to_f32(out + i, &part);
     }
+}
+
+void mm_panel_write(void *panel, enum mm_dtype d, const void *rows, size_t n, size_t cols)
+{
+    const struct mm_panel_fields f = fields[d];
+    const size_t bytes = mm_dtype_block_bytes(d), blocks = cols / mm_dtype_block(d);
+    const size_t stride = blocks * bytes;
+
+    assert(n <= MM_PANEL_ROWS);
+    memset(panel, 0, stride * MM_PANEL_ROWS);
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t r = 0; r < n; r++) {
+            const char *const from = (const char *)rows + r * stride + b * bytes;
+            char *const half = (char *)panel + b * bytes * MM_PANEL_ROWS + 2 * r;
+            char *const word = half + 2 * MM_PANEL_ROWS * (size_t)f.halves + 2 * r;
+
+            for (size_t i = 0; i < f.halves; i++)
+                memcpy(half + 2 * MM_PANEL_ROWS * i, from + f.half0 + 2 * i, 2);
+            for (size_t i = 0; i < f.words; i++)
+                memcpy(word + 4 * MM_PANEL_ROWS * i, from + f.word0 + 4 * i, 4);
+        }
 }

@@ -16,9 +16,20 @@
 
 enum { MM_PANEL_ROWS = 32, MM_PANEL_VERSION = 1, MM_PANEL_ALIGN = 64 };
 
-/* mm_panel_row: row r of t (packed, [out, in]) as mm_dtype_rows(t->dtype) has it,
- * into row[bytes of in elements]. */
-void mm_panel_row(void *row, const struct mm_tensor *t, size_t r);
+/* What a source block of a row type is made of; both 0: it cannot be packed. */
+struct mm_panel_fields {
+    unsigned char half0, halves; /* offset of the first 16-bit field; how many side by side */
+    unsigned char word0, words;  /* the same of 32-bit words */
+};
+const struct mm_panel_fields *mm_panel_fields(enum mm_dtype d);
+
+/* mm_panel_row: n elements (whole blocks) of row r < 32 of the packed blocks at
+ * packed, as row type d has them, into row. */
+void mm_panel_row(void *row, enum mm_dtype d, const void *packed, size_t n, size_t r);
+
+/* mm_panel_tensor_row: row r of t (packed, [out, in]) whole, into
+ * row[bytes of in elements]. */
+void mm_panel_tensor_row(void *row, const struct mm_tensor *t, size_t r);
 
 /* mm_panel_read: n elements from first on, in row-major order, widened.  Both
  * are multiples of the block. */
@@ -26,7 +37,7 @@ void mm_panel_read(float *out, const struct mm_tensor *t, size_t first, size_t n
 
 /* mm_panel_write: the first n <= 32 rows of a panel, of row type d and cols
  * elements each, at rows; zero bytes for those that are missing.  panel holds 32
- * rows.  The reference of kernel/wmat.h's packing. */
+ * rows.  The reference of kernel/packed.h. */
 void mm_panel_write(void *panel, enum mm_dtype d, const void *rows, size_t n, size_t cols);
 
 #endif

@@ -80,18 +80,66 @@ static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
     }
 }
 
+/* Words 0..3 under mask of 16 rows, transposed: a quarter of the shuffles of load16. */
+INLINE void load4(__m512i v[4], const char *x, size_t stride, int rows, __mmask8 mask)
+{
+    __m512i t[4];
+
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) { /* lane i: row 4 i + j */
+        __m128i r[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            r[i] = 4 * i + j < rows
+                       ? _mm_maskz_loadu_epi32(mask, x + (size_t)(4 * i + j) * stride)
+                       : _mm_setzero_si128();
+        t[j] = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(r[0]), r[1], 1)),
+            _mm256_inserti128_si256(_mm256_castsi128_si256(r[2]), r[3], 1), 1);
+    }
+    v[0] = _mm512_unpacklo_epi32(t[0], t[1]);
+    v[1] = _mm512_unpackhi_epi32(t[0], t[1]);
+    v[2] = _mm512_unpacklo_epi32(t[2], t[3]);
+    v[3] = _mm512_unpackhi_epi32(t[2], t[3]);
+    t[0] = _mm512_unpacklo_epi64(v[0], v[2]);
+    t[1] = _mm512_unpackhi_epi64(v[0], v[2]);
+    t[2] = _mm512_unpacklo_epi64(v[1], v[3]);
+    t[3] = _mm512_unpackhi_epi64(v[1], v[3]);
+    memcpy(v, t, sizeof(t));
+}
+
+/* n words of 16 rows into columns of a panel. */
+INLINE void pack_words16(uint32_t *p, const char *w, size_t stride, size_t n, int rows)
+{
+    size_t i = 0;
+
+    for (; n - i > 8; i += 16) {
+        __m512i v[16];
+        load16(v, w + 4 * i, stride, rows, tail_mask(n - i));
+        for (size_t c = 0; c < 16 && i + c < n; c++)
+            _mm512_storeu_si512(p + (i + c) * MM_NR, v[c]);
+        if (n - i <= 16)
+            return;
+    }
+    for (; i < n; i += 4) {
+        __m512i v[4];
+        load4(v, w + 4 * i, stride, rows, (__mmask8)(tail_mask(n - i) & 15));
+        for (size_t c = 0; c < 4 && i + c < n; c++)
+            _mm512_storeu_si512(p + (i + c) * MM_NR, v[c]);
+    }
+}
+
 static void pack_words(void *to, const void *w, size_t stride, size_t n, int nr)
 {
-    uint32_t *p = to;
+    for (int h = 0; h < VNR; h++) {
+        const char *const rows = (const char *)w + 16 * (size_t)h * stride;
+        uint32_t *const p = (uint32_t *)to + 16 * h;
 
-    for (size_t i = 0; i < n; i += 16)
-        for (int h = 0; h < VNR; h++) {
-            __m512i v[16];
-            load16(v, (const char *)w + 4 * i + 16 * (size_t)h * stride, stride, nr - 16 * h,
-                   tail_mask(n - i));
-            for (size_t c = 0; c < 16 && i + c < n; c++)
-                _mm512_storeu_si512(p + (i + c) * MM_NR + 16 * h, v[c]);
-        }
+        if (nr >= 16 * (h + 1))
+            pack_words16(p, rows, stride, n, 16);
+        else
+            pack_words16(p, rows, stride, n, nr - 16 * h);
+    }
 }
 
 static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
@@ -110,6 +158,17 @@ INLINE void split_halves(uint16_t *to, __m512i a, __m512i b)
         to + MM_NR, _mm512_permutex2var_epi16(a, _mm512_add_epi16(even, _mm512_set1_epi16(1)), b));
 }
 
+/* Half i of all rows. */
+INLINE void pack_half(uint16_t *p, const char *from, size_t stride, int nr)
+{
+    for (int r = 0; r < MM_NR; r++, from += stride) {
+        uint16_t half = 0;
+        if (r < nr)
+            memcpy(&half, from, sizeof(half));
+        p[r] = half;
+    }
+}
+
 /* Whole words are turned as such; an odd half is left. */
 static void pack_halves(void *to, const void *w, size_t stride, size_t n, int nr)
 {
@@ -126,11 +185,10 @@ static void pack_halves(void *to, const void *w, size_t stride, size_t n, int nr
             split_halves(p + (i + 2 * c) * MM_NR, a[c], b[c]);
     }
     for (i = n > 2 ? n & ~(size_t)1 : 0; i < n; i++)
-        for (size_t r = 0; r < MM_NR; r++) {
-            p[i * MM_NR + r] = 0;
-            if (r < (size_t)nr)
-                memcpy(p + i * MM_NR + r, from + r * stride + 2 * i, 2);
-        }
+        if (nr == MM_NR)
+            pack_half(p + i * MM_NR, from + 2 * i, stride, MM_NR);
+        else
+            pack_half(p + i * MM_NR, from + 2 * i, stride, nr);
 }
 
 /* 16 weights of a panel. */

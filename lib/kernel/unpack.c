@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "kernel/packed.h"
+#include "base/panel.h"
 #include "kernel/qrow_int.h"
 
 enum { SUPER = 256 }; /* elements of a K block */
@@ -155,7 +155,7 @@ static void unpack(const struct mm_q8_panel *b, const uint8_t *p, size_t k, enum
 
     for (size_t k0 = 0; k0 < k; k0 += block, p += bytes * MM_NR)
         for (size_t r = 0; r < MM_NR; r++) {
-            mm_packed_row(source, t, p, block, (int)r);
+            mm_panel_row(source, t, p, block, r);
             decode(q, d, m, source);
             for (size_t e = 0; e < block; e++)
                 b->q[((k0 + e) / 4 * MM_NR + r) * 4 + e % 4] = q[e];

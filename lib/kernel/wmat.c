@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/pages.h"
+#include "base/panel.h"
 #include "base/size.h"
 #include "kernel/wmat_int.h"
 
@@ -141,7 +142,7 @@ void mm_wmat_row(float *y, const struct mm_wmat *m, size_t r)
     const uint8_t *panel = m->data + r / MM_NR * MM_NR * m->stride;
     for (size_t i = 0; i < m->in; i += N) {
         const size_t n = mm_min_size(N, m->in - i);
-        mm_packed_row(row, m->dtype, panel + mm_wmat_bytes(m, i) * MM_NR, n, (int)(r % MM_NR));
+        mm_panel_row(row, m->dtype, panel + mm_wmat_bytes(m, i) * MM_NR, n, r % MM_NR);
         k->widen[m->dtype](y + i, row, n);
     }
 }

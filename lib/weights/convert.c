@@ -193,7 +193,7 @@ static void convert_row(unsigned char *out, const struct job *j, size_t r, float
 
     if (mm_dtype_rows(in->dtype) == mm_dtype_rows(j->x->out.dtype)) {
         if (packed)
-            mm_panel_row(out, in, from);
+            mm_panel_tensor_row(out, in, from);
         else
             memcpy(out, src, j->out_row);
         return;

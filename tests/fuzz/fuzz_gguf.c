@@ -28,7 +28,7 @@ static void unpack(const struct mm_ckpt *ck)
         if (!f || !row)
             abort();
         mm_tensor_to_f32(f, t);
-        mm_panel_row(row, t, (size_t)t->shape[0] - 1);
+        mm_panel_tensor_row(row, t, (size_t)t->shape[0] - 1);
         free(row);
         free(f);
     }

@@ -2,6 +2,7 @@
  * every table: the same bits as the scalar code, and as the rows before. */
 #include "kern_test.h"
 
+#include "base/panel.h"
 #include "base/quant.h"
 #include "kernel/packed.h"
 
@@ -129,15 +130,17 @@ static void check_type(const struct mm_kern *k, const struct mm_kern *c, enum mm
                        size_t nr, struct mm_rng *r)
 {
     const size_t stride = n / mm_dtype_block(t) * mm_dtype_block_bytes(t), bytes = stride * nr;
-    struct kt_buf bw, bp, bz;
+    struct kt_buf bw, bp, bz, by;
     unsigned char *w = kt_alloc(&bw, bytes), *p = kt_alloc(&bp, stride * MM_NR);
-    unsigned char *row = kt_alloc(&bz, stride);
+    unsigned char *row = kt_alloc(&bz, stride), *plain = kt_alloc(&by, stride * MM_NR);
     static const unsigned char zero[2048];
 
     random_rows(w, t, bytes, r);
     mm_pack_rows(p, t, w, stride, n, (int)nr);
+    mm_panel_write(plain, t, w, nr, n);
+    assert_memory_equal(p, plain, stride * MM_NR);
     for (size_t i = 0; i < MM_NR && n; i++) {
-        mm_packed_row(row, t, p, n, (int)i);
+        mm_panel_row(row, t, p, n, i);
         assert_memory_equal(row, i < nr ? w + i * stride : zero, stride);
     }
     if (mm_dtype_quantised(t)) {
@@ -147,6 +150,7 @@ static void check_type(const struct mm_kern *k, const struct mm_kern *c, enum mm
     kt_free(&bw);
     kt_free(&bp);
     kt_free(&bz);
+    kt_free(&by);
 }
 
 static void test_unpack(void **state)

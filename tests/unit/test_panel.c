@@ -91,7 +91,7 @@ static void rows_come_back(void **state)
             pack(d, n, cols, row_bytes);
             assert_int_equal(mm_tensor_bytes(&packed), padded * row_bytes);
             for (size_t r = 0; r < n; r++) {
-                mm_panel_row(row, &packed, r);
+                mm_panel_tensor_row(row, &packed, r);
                 assert_memory_equal(row, rows + r * row_bytes, row_bytes);
             }
             mm_tensor_to_f32(a, &t);
