@@ -25,7 +25,7 @@ static float contrast(const float *rgb, const struct mm_scene *s)
 {
     float best = 1;
 
-    for (int k = 0; k < s->n && s->tier != MM_THINGS; k++) {
+    for (int k = 0; k < s->n; k++) {
         float d = 0;
 
         for (int i = 0; i < 3; i++)
@@ -55,20 +55,31 @@ static void pick_ground(float *rgb, const struct mm_scene *s, struct mm_rng *r)
     }
 }
 
+/* The other colour: lighter or darker, as is farther from the objects. */
+static void pick_second(struct mm_finish *f, const struct mm_scene *s, struct mm_rng *r)
+{
+    const float step = between(r, 12, 34);
+    float tint[3], c[2][3];
+
+    for (int k = 0; k < 3; k++) {
+        tint[k] = between(r, -8, 8);
+        c[0][k] = fminf(fmaxf(f->rgb[0][k] - step + tint[k], 0), 255);
+        c[1][k] = fminf(fmaxf(f->rgb[0][k] + step + tint[k], 0), 255);
+    }
+    memcpy(f->rgb[1], c[contrast(c[1], s) > contrast(c[0], s)], sizeof(c[0]));
+}
+
 void mm_finish_of(struct mm_finish *f, const struct mm_scene *s, int plain)
 {
     struct mm_rng r;
-    float step;
 
     mm_rng_seed(&r, s->paint);
     memset(f, 0, sizeof(*f));
-    pick_ground(f->rgb[0], s, &r);
     f->ground = (enum mm_ground)mm_rng_below(&r, MM_NGROUNDS);
+    pick_ground(f->rgb[0], s, &r);
+    pick_second(f, s, &r);
     f->angle = between(&r, 0, 6.2831853f);
     f->period = between(&r, 0.08f, 0.3f);
-    step = between(&r, 12, 34) * (mm_rng_below(&r, 2) ? 1.0f : -1.0f);
-    for (int k = 0; k < 3; k++)
-        f->rgb[1][k] = fminf(fmaxf(f->rgb[0][k] + step + between(&r, -8, 8), 0), 255);
     if (mm_rng_below(&r, 4) == 0)
         f->blur = 1 + (int)mm_rng_below(&r, 2);
     if (mm_rng_below(&r, 5) == 0)

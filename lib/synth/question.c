@@ -152,6 +152,7 @@ int mm_balance_fit(struct mm_balance *b, const struct mm_scene_opts *o, struct m
 
         own.tiers = 1u << t;
         own.seed = 0;
+        own.rough = t == MM_THINGS; /* their pictures would have to be read */
         own.split = MM_TRAIN; /* whose scenes are found soonest; the others are alike */
         own.held = o->held == MM_HELD_ARTIST ? MM_HELD_ARTIST : MM_HELD_NONE;
         if (!(o->tiers >> t & 1) || t == MM_WORDS)

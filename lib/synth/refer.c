@@ -73,6 +73,8 @@ bool mm_refer(struct mm_class *c, const struct mm_view *v, int k, int not_by, st
 
     if (v->s->tier == MM_THINGS)
         not_by |= MM_BY_COLOUR;
+    if (v->s->tier == MM_WORDS)
+        not_by = ~0;
     for (int by = 0; by < 16; by++) {
         const struct mm_class t = mm_class_of(v->s, k, by);
 

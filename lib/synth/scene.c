@@ -367,7 +367,7 @@ static int all_seen(struct mm_scene *s, struct mm_scene_maker *m, struct mm_err 
             touch |= hypotf(s->obj[k].x - s->obj[i].x, s->obj[k].y - s->obj[i].y)
                      < 1.1f * (s->obj[k].r + s->obj[i].r);
     }
-    if (!touch)
+    if (!touch || m->o->rough)
         return 1;
     for (int k = 0; rc == 0 && k < s->n; k++)
         rc = cover(&m->cover[k], s, k, m->o, e);
@@ -411,6 +411,16 @@ static int attempt(struct mm_scene *s, struct mm_scene_maker *m, const struct pl
         return 0;
     shuffle_depth(s, r);
     return all_seen(s, m, e);
+}
+
+/* Means of the things' colours, which the background is to differ from. */
+static int colour_things(struct mm_scene *s, const struct mm_scene_opts *o, struct mm_err *e)
+{
+    int rc = 0;
+
+    for (int k = 0; rc == 0 && k < s->n && s->tier == MM_THINGS && !o->rough; k++)
+        rc = mm_sprites_colour(s->obj[k].rgb, (struct mm_sprites *)o->sprites, s->obj[k].look, e);
+    return rc;
 }
 
 static enum mm_tier pick_tier(unsigned set, struct mm_rng *r)
@@ -461,7 +471,7 @@ int mm_scene_make(struct mm_scene *s, struct mm_scene_maker *m, uint64_t index, 
             return rc;
         s->paint = mm_rng_u64(&r);
         if (rc > 0)
-            return 0;
+            return colour_things(s, m->o, e);
     }
     return mm_err_set(e, MM_EDATA, "scene %llu: %d objects do not fit", (unsigned long long)index,
                       p.n);

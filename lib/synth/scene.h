@@ -36,7 +36,7 @@ struct mm_object {
     float x, y, r;    /* centre, half extent (words: half the height of a capital) */
     float angle;      /* radians, clockwise */
     float seen;       /* 0..1: the part that nothing hides */
-    float rgb[3];     /* 0..255 */
+    float rgb[3];     /* 0..255; things: the mean */
     uint32_t paint;   /* seed of its shading */
 };
 
@@ -69,6 +69,7 @@ struct mm_scene_opts {
     unsigned tiers;      /* bit set of 1 << enum mm_tier; each as often */
     int lo, hi;          /* objects in a picture; 0: as the tier has it */
     double hidden;       /* the most of an object that others hide, 0..0.25 */
+    bool rough;          /* do not measure what is hidden: for statistics, draws nothing */
     int fonts;           /* how many there are to print words in */
     const struct mm_sprites *sprites; /* things; NULL: none */
 };

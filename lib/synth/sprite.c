@@ -15,7 +15,11 @@
 #include "base/io.h"
 #include "media/image.h"
 
-enum { LEVELS = 8, LARGEST = 128 /* longer side that is kept */ };
+enum {
+    LEVELS = 8,
+    LARGEST = 128, /* longer side that is kept */
+    LOCKS = 16     /* pictures that may be read at once */
+};
 
 struct level {
     int w, h;
@@ -42,7 +46,7 @@ struct mm_sprites {
     size_t looks, look_cap;
     struct noun *noun;
     size_t nouns, noun_cap;
-    pthread_mutex_t reading;
+    pthread_mutex_t reading[LOCKS]; /* of looks by their number */
 };
 
 /* A line of the table, its fields cut apart in place. */
@@ -147,7 +151,8 @@ int mm_sprites_open(struct mm_sprites **s, const char *dir, const char *hold, st
 
     if (k == NULL)
         return mm_err_set(e, MM_ENOMEM, "%s: out of memory", dir);
-    pthread_mutex_init(&k->reading, NULL);
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&k->reading[i], NULL);
     k->dir = strdup(dir);
     mm_buf_printf(&path, "%s/sprites.tsv", dir);
     if (k->dir == NULL || path.failed)
@@ -171,7 +176,8 @@ void mm_sprites_close(struct mm_sprites *s)
     for (size_t i = 0; i < s->looks; i++)
         for (int k = 0; k < s->look[i].levels; k++)
             free(s->look[i].level[k].px);
-    pthread_mutex_destroy(&s->reading);
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&s->reading[i]);
     free(s->look);
     free(s->noun);
     free(s->text);
@@ -265,12 +271,32 @@ static void trim(const struct mm_image *im, int *box)
             }
 }
 
+static int widen(struct mm_image *im, struct mm_err *e)
+{
+    struct mm_image wide = { 0 };
+    const int rc = mm_image_new(&wide, MM_IMG_RGBA, im->w, im->h, 0, e);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < (size_t)im->w * (size_t)im->h; i++) {
+        memset(wide.px + 4 * i, im->px[2 * i], 3);
+        wide.px[4 * i + 3] = im->px[2 * i + 1];
+    }
+    mm_image_free(im);
+    *im = wide;
+    return 0;
+}
+
 /* To RGBA, trimmed, its longer side at most LARGEST. */
 static int prepare(struct mm_image *im, const char *path, struct mm_err *e)
 {
     struct mm_image small = { 0 };
-    int box[4], side, rc;
+    int box[4], side, rc = 0;
 
+    if (im->mode == MM_IMG_LA)
+        rc = widen(im, e);
+    if (rc < 0)
+        return rc;
     if (im->mode != MM_IMG_RGBA)
         return mm_err_set(e, MM_EDATA, "%s: want a picture with colours and alpha", path);
     trim(im, box);
@@ -317,15 +343,18 @@ static int read_look(struct look *k, const char *path, struct mm_err *e)
             ok = halve(k);
     }
     mm_image_free(&im);
+    for (; (!ok || rc < 0) && k->levels > 0; k->levels--)
+        free(k->level[k->levels - 1].px);
     return ok ? rc : mm_err_set(e, MM_ENOMEM, "%s: out of memory", path);
 }
 
 static int make_ready(struct mm_sprites *s, struct look *k, struct mm_err *e)
 {
+    pthread_mutex_t *lock = &s->reading[(k - s->look) % LOCKS];
     struct mm_buf path = { 0 };
     int rc = 0;
 
-    pthread_mutex_lock(&s->reading);
+    pthread_mutex_lock(lock);
     if (!k->ready) {
         mm_buf_printf(&path, "%s/%s", s->dir, k->file);
         rc = path.failed ? mm_err_set(e, MM_ENOMEM, "%s: out of memory", k->file)
@@ -333,8 +362,29 @@ static int make_ready(struct mm_sprites *s, struct look *k, struct mm_err *e)
         mm_buf_free(&path);
         k->ready = rc == 0;
     }
-    pthread_mutex_unlock(&s->reading);
+    pthread_mutex_unlock(lock);
     return rc;
+}
+
+int mm_sprites_colour(float *rgb, struct mm_sprites *s, int look, struct mm_err *e)
+{
+    struct look *k = &s->look[look];
+    const struct level *l;
+    float alpha = 1e-6f;
+    int rc = 0;
+
+    if (!k->ready && (rc = make_ready(s, k, e)) < 0)
+        return rc;
+    l = &k->level[k->levels - 1];
+    memset(rgb, 0, 3 * sizeof(*rgb));
+    for (int i = 0; i < l->w * l->h; i++) {
+        for (int c = 0; c < 3; c++)
+            rgb[c] += l->px[4 * i + c];
+        alpha += l->px[4 * i + 3];
+    }
+    for (int c = 0; c < 3; c++)
+        rgb[c] /= alpha;
+    return 0;
 }
 
 /* Between the four pixels around (x, y); outside the picture nothing is covered. */

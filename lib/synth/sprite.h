@@ -32,6 +32,9 @@ int mm_sprites_look(const struct mm_sprites *s, int noun, bool held, int i);
 const char *mm_sprites_artist(const struct mm_sprites *s, int look);
 const char *mm_sprites_sound(const struct mm_sprites *s, int look); /* path or NULL */
 
+/* mm_sprites_colour: the mean colour of a picture, 0..255; errors as mm_sprites_cover. */
+MM_MUST_CHECK int mm_sprites_colour(float *rgb, struct mm_sprites *s, int look, struct mm_err *e);
+
 /* mm_sprites_cover: coverage of picture look on a canvas of side x side; rgb, if not
  * NULL, gets the colour of each pixel of c (premultiplied, 0..255), [h][w][3].  Safe
  * from several threads.  MM_ENOENT, MM_EDATA, MM_ENOMEM. */

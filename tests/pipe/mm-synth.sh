@@ -109,6 +109,42 @@ t "shapes and words" 0 mm-synth -s 3 -n 50 --tier shapes,words --format text
 has "have words" out 'word'
 has "and shapes" out 'circle'
 
+# pictures of things: two nouns, one of them by two artists
+mkdir sprites
+cat >make.py <<'P'
+import numpy as np
+for name, rgb in (('a', (200, 30, 30)), ('b', (30, 30, 200)), ('c', (30, 160, 30))):
+    x = np.zeros((40, 40, 4), 'u1')
+    x[4:36, 4:36] = rgb + (255,)
+    np.save(name + '.npy', x)
+P
+"$PYTHON" make.py
+for f in a b c; do mm-pack -k image $f.npy | mm-unpack -o sprites/$f.png; done
+printf 'a.png\tox\toxen\tann\nb.png\tox\toxen\tbob\nc.png\tant\tants\tann\n' >sprites/sprites.tsv
+t "things" 0 mm-synth -s 3 -n 200 --tier things --sprites sprites --format text
+has "have names" out '^Is there an ox?'
+has "in the plural" out 'oxen'
+t "with scenes" 0 mm-synth -n 50 --tier things --sprites sprites --format webdataset -o t.tar
+t "without the held-back artist" 0 mm-synth -n 50 --tier things --sprites sprites --hold-artist bob --format webdataset -o u.tar
+tar xf t.tar && cat things-*.json >t.json && rm things-* && tar xf u.tar && cat things-*.json >u.json
+has "both artists" t.json '"artist":"bob"'
+grep -q '"artist":"bob"' u.json
+test $? = 1
+ok "one artist" $?
+t "that artist alone" 0 mm-synth -n 10 --split test --objects 1 --tier things --sprites sprites --hold-artist bob --held artist --format webdataset -o v.tar
+rm things-* && tar xf v.tar && cat things-*.json >v.json
+grep -q '"artist":"ann"' v.json
+test $? = 1
+ok "draws all" $?
+mm-synth -n 10 --tier things,shapes,words --sprites sprites -j 2 >j2.mmt
+mm-synth -n 10 --tier things,shapes,words --sprites sprites -j 1 | cmp -s - j2.mmt
+ok "all tiers, the same bytes for one thread" $?
+printf 'd.png\tcow\tcows\tann\n' >sprites/sprites.tsv
+t "a picture that is not there" 66 mm-synth --tier things --sprites sprites -o x.mmt
+printf 'd.png\tcow\n' >sprites/sprites.tsv
+t "a line without artist" 65 mm-synth --tier things --sprites sprites -o x.mmt
+t "an artist to hold back, none named" 64 mm-synth --split test --tier things --sprites sprites --held artist -o x.mmt
+
 t "no items" 0 sh -c 'mm-synth -n 0 | mm-ls'
 t "an operand" 64 mm-synth x
 t "no such tier" 64 mm-synth --tier shapes,birds

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,12 @@
 #include "synth/picture.h"
 #include "synth/raster.h"
 #include "synth/scene.h"
+#include "synth/sprite.h"
 #include "synth/synth.h"
 
 enum { SIDE = 64, SCENES = 3000 };
+
+#define DEJAVU "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf"
 
 static const struct mm_scene_opts shapes = { .seed = 5, .tiers = 1u << MM_SHAPES, .hidden = 0.25 };
 
@@ -503,6 +507,151 @@ static void test_documents(void **state)
     free(b);
 }
 
+/* A folder of three pictures: a red square and a blue bar of one noun by two artists, a
+ * green square of another. */
+static void write_sprites(const char *dir)
+{
+    static const struct {
+        const char *name;
+        int w, h;
+        unsigned char rgb[3];
+    } v[] = { { "a.png", 40, 40, { 200, 0, 0 } }, { "b.png", 80, 20, { 0, 0, 200 } },
+              { "c.png", 300, 300, { 0, 200, 0 } } };
+    char path[300];
+    FILE *f;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct mm_image im;
+        unsigned char *png;
+        size_t n;
+
+        assert_int_equal(mm_image_new(&im, MM_IMG_RGBA, v[i].w + 10, v[i].h + 6, 0, NULL), 0);
+        memset(im.px, 0, (size_t)(4 * im.w * im.h));
+        for (int y = 0; y < v[i].h; y++)
+            for (int x = 0; x < v[i].w; x++) {
+                unsigned char *px = im.px + 4 * ((y + 2) * im.w + x + 7);
+
+                memcpy(px, v[i].rgb, 3);
+                px[3] = 255;
+            }
+        assert_int_equal(mm_image_png(&png, &n, &im, NULL), 0);
+        snprintf(path, sizeof(path), "%s/%s", dir, v[i].name);
+        assert_non_null(f = fopen(path, "wb"));
+        assert_int_equal(fwrite(png, 1, n, f), n);
+        assert_int_equal(fclose(f), 0);
+        free(png);
+        mm_image_free(&im);
+    }
+    snprintf(path, sizeof(path), "%s/sprites.tsv", dir);
+    assert_non_null(f = fopen(path, "w"));
+    fputs("# comment\nb.png\tox\toxen\tbob\nc.png\tant\tants\tann\na.png\tox\toxen\tann\tmoo.ogg\n", f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void remove_sprites(const char *dir)
+{
+    static const char *const names[] = { "a.png", "b.png", "c.png", "sprites.tsv" };
+    char path[300];
+
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        assert_int_equal(remove(path), 0);
+    }
+    assert_int_equal(remove(dir), 0);
+}
+
+static void test_sprites(void **state)
+{
+    char dir[] = "/tmp/test_synth.XXXXXX";
+    struct mm_scene_opts o = { .tiers = 1u << MM_THINGS, .hidden = 0.25, .split = MM_TEST };
+    struct mm_scene_maker *m;
+    struct mm_sprites *s;
+    struct mm_scene scene;
+    struct mm_cover c;
+    float rgb[3 * SIDE * SIDE];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(mm_sprites_open(&s, dir, NULL, NULL), MM_ENOENT);
+    write_sprites(dir);
+    assert_int_equal(mm_sprites_open(&s, dir, "bob", NULL), 0);
+    assert_int_equal(mm_sprites_count(s), 2);
+    assert_string_equal(mm_sprites_noun(s, 0), "ant");
+    assert_string_equal(mm_sprites_plural(s, 1), "oxen");
+    assert_int_equal(mm_sprites_looks(s, 1, false), 1);
+    assert_int_equal(mm_sprites_looks(s, 1, true), 1);
+    assert_int_equal(mm_sprites_looks(s, 0, true), 0);
+    assert_string_equal(mm_sprites_artist(s, mm_sprites_look(s, 1, true, 0)), "bob");
+    assert_string_equal(mm_sprites_sound(s, mm_sprites_look(s, 1, false, 0)), "moo.ogg");
+    assert_null(mm_sprites_sound(s, mm_sprites_look(s, 1, true, 0)));
+    assert_int_equal(mm_cover_new(&c, SIDE, NULL), 0);
+    for (int look = 0; look < 3; look++)
+        for (int turn = 0; turn < 8; turn++) {
+            const bool bar = strcmp(mm_sprites_artist(s, look), "bob") == 0;
+            const struct mm_pose p = { 31.3f, 32.6f, 12, 0.4f * (float)turn };
+            double sum = 0, colour[3] = { 0 };
+
+            assert_int_equal(mm_sprites_cover(&c, rgb, s, look, &p, SIDE, NULL), 0);
+            for (int i = 0; i < c.w * c.h; i++) {
+                sum += (double)c.a[i];
+                for (int k = 0; k < 3; k++)
+                    colour[k] += (double)rgb[3 * i + k];
+            }
+            /* the longer side is 24 pixels, what is transparent does not count */
+            assert_true(fabs(sum - (bar ? 24 * 6 : 24 * 24)) < 0.04 * sum);
+            assert_true(fabs(colour[0] + colour[1] + colour[2] - 200 * sum) < sum);
+        }
+    mm_cover_free(&c);
+    o.sprites = s;
+    o.held = MM_HELD_ARTIST;
+    o.lo = o.hi = 1;
+    assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(mm_scene_make(&scene, m, i, NULL), 0);
+        assert_string_equal(mm_sprites_artist(s, scene.obj[0].look), "bob");
+        assert_true((double)scene.obj[0].rgb[2] > 195);
+    }
+    mm_scene_maker_free(m);
+    mm_sprites_close(s);
+    remove_sprites(dir);
+}
+
+static void test_fonts(void **state)
+{
+    struct mm_strings files = { 0 };
+    struct mm_fonts *f;
+    struct mm_cover c;
+
+    (void)state;
+    assert_true(mm_strings_add(&files, "/nowhere.ttf", 12));
+    assert_int_equal(mm_fonts_open(&f, &files, NULL), MM_ENOENT);
+    mm_strings_free(&files);
+    memset(&files, 0, sizeof(files));
+    assert_true(mm_strings_add(&files, DEJAVU, strlen(DEJAVU)));
+    assert_int_equal(mm_fonts_open(&f, &files, NULL), 0);
+    assert_int_equal(mm_fonts_count(f), 1);
+    assert_int_equal(mm_cover_new(&c, SIDE, NULL), 0);
+    for (int w = 0; w < MM_NWORDS + MM_NWORDS_HELD; w++)
+        for (int look = 0; look < 2; look++) {
+            const char *word = mm_world_word(w);
+            const struct mm_pose p = { 32, 32, 6, 0.05f };
+            const float most = 12 * (float)strlen(word);
+            double ink = 0;
+
+            mm_fonts_cover(&c, f, word, look, &p, SIDE);
+            for (int i = 0; i < c.w * c.h; i++) {
+                ink += (double)c.a[i];
+                /* as narrow as promised */
+                if (c.a[i] > 0.3f)
+                    assert_true(fabsf((float)(c.x + i % c.w) + 0.5f - 32) < most / 2 + 1);
+            }
+            assert_true(ink > 10 * (double)strlen(word) && ink < 100 * (double)strlen(word));
+        }
+    mm_cover_free(&c);
+    mm_fonts_close(f);
+    mm_strings_free(&files);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,7 +660,8 @@ int main(void)
         cmocka_unit_test(test_options),     cmocka_unit_test(test_questions),
         cmocka_unit_test(test_wordings),    cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_png),         cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_documents),   cmocka_unit_test(test_sprites),
+        cmocka_unit_test(test_fonts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
