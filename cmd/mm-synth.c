@@ -23,7 +23,7 @@ static const char help[] =
     "  -n, --items N          how many (1)\n"
     "      --first I          number of the first one (0)\n"
     "      --split WORD       train, val or test (train)\n"
-    "      --tier LIST        of shapes, things, words, with commas (shapes)\n"
+    "      --tier LIST        of shapes, things, words, clips, sounds (shapes)\n"
     "      --held WORD        none, mix, pairs or artist: what only test shows (test: mix)\n"
     "      --format WORD      records, llava, coco, refcoco, webdataset or text (records)\n"
     "  -o, --output PATH      folder of llava, coco, refcoco, else a file (-)\n"
@@ -67,7 +67,7 @@ static const char *const splits[] = { "train", "val", "test", NULL };
 static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
 static const char *const formats[] = { "records", "llava", "coco", "refcoco", "webdataset", "text",
                                        NULL };
-static const char *const tiers[] = { "shapes", "things", "words", NULL };
+static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", NULL };
 static const char *const turns[] = { "qa", "caption", "detail", "reason", NULL };
 
 /* The fonts of words, where no --font names others. */
@@ -172,6 +172,11 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--tier things needs --sprites");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
         mm_cmd_usage(cmd, "--format %s needs -o", formats[o->format]);
+    if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO)
+        && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS)))
+        mm_cmd_usage(cmd, "--format %s is for pictures", formats[o->format]);
+    if ((s->tiers & 1u << MM_CLIPS) && o->item.size % 2 != 0)
+        mm_cmd_usage(cmd, "--tier clips needs an even --size");
     if (o->format != MM_TO_TEXT && strcmp(o->output, "-") == 0 && isatty(1))
         mm_cmd_usage(cmd, "standard output is a terminal: redirect it, or use -o");
     mm_sink_needs((enum mm_sink_format)o->format, &o->item);

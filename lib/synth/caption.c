@@ -2,6 +2,7 @@
 #include "synth/caption.h"
 
 #include <ctype.h>
+#include <string.h>
 
 static const char *motion_phrase(enum mm_motion motion)
 {
@@ -20,8 +21,10 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
     int by = MM_BY_WHAT | (full ? MM_BY_SIZE : 0);
     struct mm_class c;
 
-    if (v->s->tier != MM_THINGS)
+    if (v->s->tier != MM_THINGS && o->colour >= 0)
         by |= MM_BY_COLOUR;
+    if (v->s->tier == MM_SOUNDS)
+        by |= MM_BY_SIZE;
     c = mm_class_of(v->s, k, by);
     if (v->s->tier == MM_WORDS) {
         c.by = MM_BY_COLOUR;
@@ -30,7 +33,7 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
         return;
     }
     mm_class_say(b, &c, MM_A, v);
-    if (full)
+    if (full && v->s->tier != MM_SOUNDS)
         mm_buf_printf(b, " %s", v->s->tier == MM_CLIPS ? motion_phrase(o->motion)
                                                       : mm_cell_phrase(o->col, o->row));
 }
@@ -38,9 +41,14 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
 static void all(struct mm_buf *b, const struct mm_view *v, bool full)
 {
     for (int k = 0; k < v->s->n; k++) {
-        mm_buf_str(b, k == 0 ? "" : k + 1 < v->s->n ? ", " : " and ");
+        if (v->s->tier == MM_SOUNDS)
+            mm_buf_str(b, k == 0 ? "" : ", then ");
+        else
+            mm_buf_str(b, k == 0 ? "" : k + 1 < v->s->n ? ", " : " and ");
         one(b, v, k, full);
     }
+    if (v->s->tier == MM_SOUNDS && full && v->s->n > 1)
+        mm_buf_printf(b, ", in a %s rhythm", v->s->fast ? "fast" : "slow");
 }
 
 void mm_caption(struct mm_buf *b, const struct mm_view *v, int wording)
@@ -49,8 +57,18 @@ void mm_caption(struct mm_buf *b, const struct mm_view *v, int wording)
         "", "There is ", "The picture shows ", "You can see ", "This is a picture of ", "I see ",
         "", "A picture of ",
     };
+    static const char *const clips[MM_NCAPTIONS] = {
+        "", "There is ", "The clip shows ", "You can see ", "This is a clip of ", "I see ", "",
+        "A clip of ",
+    };
+    static const char *const sounds[MM_NCAPTIONS] = {
+        "", "There is ", "The sound is ", "You can hear ", "This is the sound of ", "I hear ", "",
+        "The sound of ",
+    };
 
-    mm_buf_str(b, before[wording]);
+    mm_buf_str(b, v->s->tier == MM_SOUNDS ? sounds[wording]
+                  : v->s->tier == MM_CLIPS ? clips[wording]
+                                           : before[wording]);
     all(b, v, wording < 6);
     mm_buf_char(b, '.');
 }
@@ -74,11 +92,26 @@ static void relate(struct mm_buf *b, const struct mm_view *v, int k, struct mm_r
         struct mm_class c;
 
         if (mm_lies(v->s, k, k - 1, s) && mm_refer(&c, v, k - 1, MM_BY_CELL, r)) {
-            mm_buf_printf(b, " It is %s ", mm_side_phrase(s));
+            mm_buf_printf(b, " It is %s ", mm_side_phrase(s, v->s->tier));
             mm_class_say(b, &c, MM_THE, v);
             mm_buf_char(b, '.');
             return;
         }
+    }
+}
+
+static void describe_sounds(struct mm_buf *b, const struct mm_view *v)
+{
+    const int n = v->s->n;
+
+    mm_buf_printf(b, "There %s %d sound%s", n > 1 ? "are" : "is", n, n > 1 ? "s" : "");
+    if (n > 1)
+        mm_buf_printf(b, " in a %s rhythm", v->s->fast ? "fast" : "slow");
+    mm_buf_char(b, '.');
+    for (int k = 0; k < n; k++) {
+        mm_buf_str(b, k == 0 ? " First there is " : " Then there is ");
+        one(b, v, k, true);
+        mm_buf_char(b, '.');
     }
 }
 
@@ -88,8 +121,13 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
     const struct mm_scene *s = v->s;
     const char *things = s->tier == MM_WORDS ? "word" : "object";
 
-    mm_buf_printf(b, "The picture shows %d %s%s on a %s background.", s->n, things,
-                  s->n > 1 ? "s" : "", mm_ground_name(f->ground));
+    if (s->tier == MM_SOUNDS) {
+        describe_sounds(b, v);
+        return;
+    }
+    mm_buf_printf(b, "The %s shows %d %s%s on a %s background.",
+                  s->tier == MM_CLIPS ? "clip" : "picture", s->n, things, s->n > 1 ? "s" : "",
+                  mm_ground_name(f->ground));
     for (int k = 0; k < s->n; k++) {
         const struct mm_object *o = &s->obj[k];
 
@@ -107,24 +145,39 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
     }
 }
 
-int mm_turn_ask(struct mm_buf *b, enum mm_turn turn, enum mm_split split, struct mm_rng *r)
+/* "picture" in text becomes what it is. */
+static void say_prompt(struct mm_buf *b, const char *text, enum mm_tier tier)
+{
+    static const char word[] = "picture";
+    const char *what = tier == MM_CLIPS ? "clip" : tier == MM_SOUNDS ? "sound" : word;
+    const char *at;
+
+    while ((at = strstr(text, word)) != NULL) {
+        mm_buf_add(b, text, (size_t)(at - text));
+        mm_buf_str(b, what);
+        text = at + strlen(word);
+    }
+    mm_buf_str(b, text);
+}
+
+int mm_turn_ask(struct mm_buf *b, enum mm_turn turn, const struct mm_scene *s, struct mm_rng *r)
 {
     static const char *const caption[MM_WORDINGS] = {
-        "Describe the picture.", "What is in the picture?", "What do you see?",
-        "Write a caption for the picture.", "What does the picture show?",
-        "Tell me what is in the picture.", "What can you see in the picture?",
-        "What do you see in the picture?",
+        "Describe the picture.", "What is in the picture?", "What does the picture hold?",
+        "Write a caption for the picture.", "Give a caption for the picture.",
+        "Tell me what is in the picture.", "What do you find in the picture?",
+        "Write down what is in the picture.",
     };
     static const char *const detail[MM_WORDINGS] = {
         "Describe the picture in detail.", "Give a detailed description of the picture.",
         "Tell me everything about the picture.", "What is in the picture, in detail?",
-        "Write a detailed description of the picture.", "Tell me in detail what you see.",
-        "What do you see in the picture, in detail?", "Give a description in detail.",
+        "Write a detailed description of the picture.", "Tell me in detail what is in the picture.",
+        "What do you find in the picture, in detail?", "Give a description of the picture in detail.",
     };
-    const int n = split == MM_TEST ? MM_WORDINGS : MM_WORDINGS_SEEN;
+    const int n = s->split == MM_TEST ? MM_WORDINGS : MM_WORDINGS_SEEN;
     const int pick = (int)mm_rng_below(r, (uint64_t)n);
 
-    mm_buf_str(b, turn == MM_TURN_DETAIL ? detail[pick] : caption[pick]);
+    say_prompt(b, turn == MM_TURN_DETAIL ? detail[pick] : caption[pick], s->tier);
     return pick;
 }
 
@@ -134,13 +187,13 @@ bool mm_reason(struct mm_buf *b, const struct mm_view *v, const struct mm_questi
     const int all_of_it = MM_BY_SIZE | MM_BY_WHAT | (v->s->tier == MM_THINGS ? 0 : MM_BY_COLOUR);
     struct mm_class c;
 
-    if (a->via == MM_DIRECT || a->k < 0)
+    if (a->via == MM_DIRECT || a->k < 0 || v->s->tier == MM_SOUNDS)
         return false;
     c = mm_class_of(v->s, a->k, all_of_it);
     if (a->via == MM_OUTERMOST) {
-        mm_buf_printf(b, "The %s object is ", mm_outermost_name(a->side));
+        mm_buf_printf(b, "The %s is ", mm_outermost_name(a->side, v->s->tier));
     } else {
-        mm_buf_printf(b, "The only object %s ", mm_side_phrase(a->side));
+        mm_buf_printf(b, "The only object %s ", mm_side_phrase(a->side, v->s->tier));
         mm_class_say(b, &a->q, MM_THE, v);
         mm_buf_str(b, " is ");
     }

@@ -25,7 +25,7 @@ enum mm_turn { MM_TURN_QA, MM_TURN_CAPTION, MM_TURN_DETAIL, MM_TURN_REASON, MM_N
 
 /* mm_turn_ask: append a way to ask for a caption or a description; test knows two more.
  * Returns its number. */
-int mm_turn_ask(struct mm_buf *b, enum mm_turn turn, enum mm_split split, struct mm_rng *r);
+int mm_turn_ask(struct mm_buf *b, enum mm_turn turn, const struct mm_scene *s, struct mm_rng *r);
 
 /* mm_reason: a multi-step question's answer with its steps; false: it has none. */
 bool mm_reason(struct mm_buf *b, const struct mm_view *v, const struct mm_question *q);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "synth/sound.h"
 #include "synth/sprite.h"
 
 enum { EXPRESSIONS = 3, REFER = 80 /* purpose of random numbers */ };
@@ -29,7 +30,9 @@ static void conversations(struct mm_buf *b, const struct mm_synth_item *it)
     for (int i = 0; i < it->nsaid; i++) {
         struct mm_buf ask = { 0 };
 
-        mm_buf_printf(&ask, "%s%s", i == 0 ? "<image>\n" : "", in_talk(it, it->said[i].ask));
+        if (i == 0)
+            mm_buf_printf(&ask, "<%s>\n", mm_synth_medium(it->s.tier));
+        mm_buf_str(&ask, in_talk(it, it->said[i].ask));
         mm_buf_printf(b, "%s{\"from\":\"human\",\"value\":", i > 0 ? "," : "");
         mm_json_quote(b, ask.p, ask.n);
         mm_buf_str(b, "},{\"from\":\"gpt\",\"value\":");
@@ -63,6 +66,18 @@ static int expressions(struct mm_buf *b, const struct mm_synth_item *it, const s
     for (int i = 0; i < EXPRESSIONS; i++)
         mm_buf_free(&said[i]);
     return n;
+}
+
+/* A sound of a sequence: when it begins in seconds. */
+static void sound(struct mm_buf *b, const struct mm_synth_item *it, int k)
+{
+    const struct mm_object *p = &it->s.obj[k];
+
+    mm_buf_printf(b, "{\"noun\":\"%s\",\"pitch\":\"%s\"", mm_sound_name(p->what),
+                  mm_pitch_name(p->size));
+    if (p->colour >= 0)
+        mm_buf_printf(b, ",\"glide\":\"%s\"", mm_glide_name(p->colour));
+    mm_buf_printf(b, ",\"start\":%.3f}", (double)p->y * MM_SOUND_SAMPLES / MM_SOUND_RATE);
 }
 
 static void object(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_view *v, int k,
@@ -130,14 +145,21 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
     const struct mm_view v = mm_synth_view(it, o);
 
     mm_buf_printf(b, "{\"id\":\"%s\",\"tier\":\"%s\",\"split\":\"%s\",\"seed\":%" PRIu64
-                  ",\"index\":%" PRIu64 ",\"held\":%s,\"width\":%d,\"height\":%d,"
-                  "\"background\":\"%s\",\"objects\":[",
+                  ",\"index\":%" PRIu64 ",\"held\":%s,",
                   it->id, mm_tier_name(it->s.tier), mm_split_name(it->s.split), it->s.seed,
-                  it->s.index, it->s.held ? "true" : "false", o->size, o->size,
-                  mm_ground_name(it->finish.ground));
+                  it->s.index, it->s.held ? "true" : "false");
+    if (it->s.tier == MM_SOUNDS)
+        mm_buf_printf(b, "\"rhythm\":\"%s\",", it->s.fast ? "fast" : "slow");
+    else
+        mm_buf_printf(b, "\"width\":%d,\"height\":%d,\"background\":\"%s\",", o->size, o->size,
+                      mm_ground_name(it->finish.ground));
+    mm_buf_str(b, "\"objects\":[");
     for (int k = 0; k < it->s.n; k++) {
         mm_buf_str(b, k > 0 ? "," : "");
-        object(b, it, &v, k, o);
+        if (it->s.tier == MM_SOUNDS)
+            sound(b, it, k);
+        else
+            object(b, it, &v, k, o);
     }
     mm_buf_str(b, "],\"captions\":[");
     captions(b, &v);
@@ -152,7 +174,11 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
 
 void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it)
 {
-    mm_buf_printf(b, "{\"id\":\"%s\",\"image\":\"images/%s.png\",\"conversations\":", it->id, it->id);
+    const char *medium = mm_synth_medium(it->s.tier);
+
+    mm_buf_printf(b, "{\"id\":\"%s\",\"%s\":\"%s/%s.%s\",\"conversations\":", it->id, medium,
+                  it->s.tier == MM_SOUNDS ? "sounds" : it->s.tier == MM_CLIPS ? "videos" : "images",
+                  it->id, mm_synth_suffix(it->s.tier));
     conversations(b, it);
     mm_buf_char(b, '}');
 }

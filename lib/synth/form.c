@@ -7,7 +7,8 @@
 
 enum { MOST_COUNTED = 3, MOST_OTHERS = 2 };
 
-enum { S = 1 << MM_SHAPES, T = 1 << MM_THINGS, W = 1 << MM_WORDS, C = 1 << MM_CLIPS };
+enum { S = 1 << MM_SHAPES, T = 1 << MM_THINGS, W = 1 << MM_WORDS, C = 1 << MM_CLIPS,
+       N = 1 << MM_SOUNDS };
 
 static int below(struct mm_rng *r, int n)
 {
@@ -28,7 +29,9 @@ static struct mm_ask *add(struct mm_asks *out, int answer)
 /* Kinds there are. */
 static int kinds(const struct mm_view *v)
 {
-    return v->s->tier == MM_THINGS ? mm_sprites_count(v->sprites) : MM_NSHAPES;
+    return v->s->tier == MM_THINGS   ? mm_sprites_count(v->sprites)
+           : v->s->tier == MM_SOUNDS ? MM_NSOUNDS
+                                     : MM_NSHAPES;
 }
 
 /* A class that no object belongs to, and that is not held out of training. */
@@ -41,7 +44,7 @@ static bool absent(struct mm_class *c, int by, const struct mm_view *v, struct m
         const bool near = below(r, 2) == 0;
 
         *c = mm_class_of(s, below(r, s->n), by);
-        if (!near || s->tier == MM_THINGS)
+        if (!near || s->tier == MM_THINGS || s->tier == MM_SOUNDS)
             c->what = below(r, kinds(v));
         else
             c->what = s->obj[below(r, s->n)].what;
@@ -62,7 +65,7 @@ static void list_exist(struct mm_asks *out, const struct mm_view *v, struct mm_r
     static const int shapes[] = { MM_BY_COLOUR, MM_BY_WHAT, MM_BY_COLOUR | MM_BY_WHAT,
                                   MM_BY_SIZE | MM_BY_COLOUR | MM_BY_WHAT };
     static const int things[] = { MM_BY_WHAT, MM_BY_WHAT, MM_BY_WHAT, MM_BY_SIZE | MM_BY_WHAT };
-    const int *by = v->s->tier == MM_THINGS ? things : shapes;
+    const int *by = v->s->tier == MM_THINGS || v->s->tier == MM_SOUNDS ? things : shapes;
 
     for (int i = 0; i < 4; i++) {
         struct mm_class c;
@@ -312,6 +315,23 @@ static void list_others(struct mm_asks *out, const struct mm_view *v, struct mm_
     }
 }
 
+static void list_glide(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
+{
+    for (int k = 0; k < v->s->n; k++) {
+        struct mm_class c;
+
+        if (v->s->obj[k].colour >= 0 && mm_refer(&c, v, k, 0, r))
+            add(out, v->s->obj[k].colour)->p = c;
+    }
+}
+
+static void list_pace(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
+{
+    (void)r;
+    if (v->s->n > 1)
+        add(out, v->s->fast);
+}
+
 static void list_read(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
 {
     (void)r;
@@ -428,6 +448,49 @@ static const char *const motion[] = {
     "Which way does %A move?", "What is the motion that %A has?",
 };
 
+static const char *const exist_sound[] = {
+    "Is there %P?", "Is there %P in the sound?", "Can you hear %P?", "Do you hear %P?",
+    "Is %P to be heard?", "Is %P in the sound?", "Can you hear %P in the sound?",
+    "Do you hear %P in the sound?",
+};
+static const char *const count_sounds[] = {
+    "How many sounds are there?", "How many sounds can you hear?", "Count the sounds.",
+    "What is the number of sounds?", "How many sounds are to be heard?",
+    "Tell me how many sounds there are.", "How many sounds do you hear?",
+    "Tell me the number of sounds.",
+};
+static const char *const count_kind[] = {
+    "How many %p are there?", "How many %p can you hear?", "Count the %p.",
+    "What is the number of %p?", "How many %p are to be heard?", "Tell me how many %p there are.",
+    "How many %p do you hear?", "Tell me the number of %p.",
+};
+static const char *const name_sound[] = {
+    "What is %A?", "Name %A.", "Tell me what %A is.", "What kind of sound is %A?",
+    "Which kind of sound is %A?", "What do you call %A?", "What is the name of %A?",
+    "Name the kind of %A.",
+};
+static const char *const pitch[] = {
+    "Is %A high or low?", "What is the pitch of %A?", "Which pitch does %A have?",
+    "Tell me the pitch of %A.", "Is the pitch of %A high or low?", "Name the pitch of %A.",
+    "What pitch does %A have?", "Is %A low or high?",
+};
+static const char *const glide[] = {
+    "Is %A rising or falling?", "Does the pitch of %A go up or down, rising or falling?",
+    "Rising or falling: what is %A?", "Tell me if %A is rising or falling.",
+    "Is the pitch of %A rising or falling?", "Which way does %A go, rising or falling?",
+    "Is %A falling or rising?", "Does %A go up or down, rising or falling?",
+};
+static const char *const order[] = {
+    "Is %A %d %B?", "Do you hear %A %d %B?", "Can you hear %A %d %B?",
+    "Is it true that %A is %d %B?", "Does %A come %d %B?", "Tell me if %A is %d %B.",
+    "Is it right that %A is %d %B?", "Tell me if %A comes %d %B.",
+};
+static const char *const pace[] = {
+    "Is the rhythm fast or slow?", "How fast is the rhythm, fast or slow?", "What is the rhythm?",
+    "Tell me the rhythm.", "Do the sounds come fast or slow?", "Tell me if the rhythm is fast or slow.",
+    "Is the rhythm slow or fast?", "Which rhythm do you hear?",
+};
+
 const struct mm_form mm_forms[MM_NFORMS] = {
     { MM_Q_EXISTENCE, MM_YES_NO, S | T | C, list_exist, exist },
     { MM_Q_COUNT, MM_NUMBER, S | T | C, list_count_all, count_all },
@@ -453,6 +516,14 @@ const struct mm_form mm_forms[MM_NFORMS] = {
     { MM_Q_READING, MM_WORD, W, list_read, read_word },
     { MM_Q_READING, MM_YES_NO, W, list_says, says },
     { MM_Q_MOTION, MM_MOTION, C, list_motion, motion },
+    { MM_Q_EXISTENCE, MM_YES_NO, N, list_exist, exist_sound },
+    { MM_Q_COUNT, MM_NUMBER, N, list_count_all, count_sounds },
+    { MM_Q_COUNT, MM_NUMBER, N, list_count_kind, count_kind },
+    { MM_Q_NAME, MM_WHAT, N, list_outermost_kind, name_sound },
+    { MM_Q_PITCH, MM_SIZE, N, list_size, pitch },
+    { MM_Q_PITCH, MM_GLIDE, N, list_glide, glide },
+    { MM_Q_RELATION, MM_YES_NO, N, list_relation, order },
+    { MM_Q_RHYTHM, MM_PACE, N, list_pace, pace },
 };
 
 int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
@@ -460,7 +531,8 @@ int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
     static const int n[] = { [MM_YES_NO] = 2, [MM_NUMBER] = MM_SCENE_MAX + 1,
                              [MM_COLOUR] = MM_NCOLOURS, [MM_WHAT] = MM_NSHAPES,
                              [MM_SIZE] = MM_NSIZES, [MM_COL] = 3, [MM_ROW] = 3,
-                             [MM_MOTION] = MM_NMOTIONS, [MM_WORD] = 0 };
+                             [MM_MOTION] = MM_NMOTIONS, [MM_WORD] = 0, [MM_GLIDE] = 2,
+                             [MM_PACE] = 2 };
 
     return f->answers == MM_WHAT && tier == MM_THINGS ? 0 : n[f->answers];
 }
@@ -477,9 +549,15 @@ const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_
     case MM_COLOUR:
         return mm_colour_name(answer);
     case MM_WHAT:
-        return v->s->tier == MM_THINGS ? mm_sprites_noun(v->sprites, answer) : mm_shape_name(answer);
+        return v->s->tier == MM_THINGS   ? mm_sprites_noun(v->sprites, answer)
+               : v->s->tier == MM_SOUNDS ? mm_sound_name(answer)
+                                         : mm_shape_name(answer);
     case MM_SIZE:
-        return mm_size_name(answer);
+        return v->s->tier == MM_SOUNDS ? mm_pitch_name(answer) : mm_size_name(answer);
+    case MM_GLIDE:
+        return mm_glide_name(answer);
+    case MM_PACE:
+        return answer != 0 ? "fast" : "slow";
     case MM_COL:
         return mm_col_name(answer);
     case MM_ROW:
@@ -494,9 +572,9 @@ const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_
 static void say_a(struct mm_buf *b, const struct mm_ask *ask, const struct mm_view *v)
 {
     if (ask->via == MM_OUTERMOST) {
-        mm_buf_printf(b, "the %s object", mm_outermost_name(ask->side));
+        mm_buf_printf(b, "the %s", mm_outermost_name(ask->side, v->s->tier));
     } else if (ask->via == MM_BESIDE) {
-        mm_buf_printf(b, "the object %s ", mm_side_phrase(ask->side));
+        mm_buf_printf(b, "the object %s ", mm_side_phrase(ask->side, v->s->tier));
         mm_class_say(b, &ask->q, MM_THE, v);
     } else {
         mm_class_say(b, &ask->p, MM_THE, v);
@@ -507,6 +585,11 @@ void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const s
                  const struct mm_view *v)
 {
     for (const char *s = f->wording[wording]; *s != '\0'; s++) {
+        if (v->s->tier == MM_CLIPS && strncmp(s, "picture", 7) == 0) {
+            mm_buf_str(b, "clip");
+            s += 6;
+            continue;
+        }
         if (*s != '%') {
             mm_buf_char(b, *s);
             continue;
@@ -517,7 +600,7 @@ void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const s
         case 'P': mm_class_say(b, &ask->p, MM_A, v); break;
         case 'p': mm_class_say(b, &ask->p, MM_PLURAL, v); break;
         case 'q': mm_class_say(b, &ask->q, MM_PLURAL, v); break;
-        case 'd': mm_buf_str(b, mm_side_phrase(ask->side)); break;
+        case 'd': mm_buf_str(b, mm_side_phrase(ask->side, v->s->tier)); break;
         default: mm_buf_str(b, mm_world_word(ask->word));
         }
     }

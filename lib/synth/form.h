@@ -6,7 +6,8 @@
 
 /* How an answer's number is said. */
 enum mm_answers {
-    MM_YES_NO, MM_NUMBER, MM_COLOUR, MM_WHAT, MM_SIZE, MM_COL, MM_ROW, MM_MOTION, MM_WORD
+    MM_YES_NO, MM_NUMBER, MM_COLOUR, MM_WHAT, MM_SIZE, MM_COL, MM_ROW, MM_MOTION, MM_WORD,
+    MM_GLIDE, MM_PACE
 };
 
 enum { MM_ASKS = 160 };

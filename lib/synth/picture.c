@@ -164,6 +164,6 @@ int mm_painter_draw(unsigned char *px, unsigned char *labels, struct mm_extent *
     }
     if (labels != NULL)
         measure(ext, labels, p->side, s->n);
-    mm_finish_spoil(px, p->canvas, p->scratch, p->side, &f, s->paint + 2);
+    mm_finish_spoil(px, p->canvas, p->scratch, p->side, &f, s->paint + 2 + (uint64_t)s->frame);
     return 0;
 }

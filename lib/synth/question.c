@@ -15,6 +15,7 @@ const char *mm_qtype_name(enum mm_qtype type)
     static const char *const names[MM_NQTYPES] = {
         "existence", "count",    "color",      "shape",      "name",    "size",
         "position",  "relation", "comparison", "multi-step", "reading", "motion",
+        "pitch",     "rhythm",
     };
 
     return names[type];
@@ -147,7 +148,7 @@ int mm_balance_fit(struct mm_balance *b, const struct mm_scene_opts *o, struct m
     struct seen_set *sets = malloc(FIT_SCENES * sizeof(*sets));
     int rc = set != NULL && sets != NULL ? 0 : mm_err_set(e, MM_ENOMEM, "questions: out of memory");
 
-    for (int t = 0; rc == 0 && t < MM_SOUNDS; t++) {
+    for (int t = 0; rc == 0 && t < MM_NTIERS; t++) {
         struct mm_scene_opts own = *o;
 
         own.tiers = 1u << t;
@@ -273,7 +274,9 @@ int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const stru
         tried |= 1u << form;
     }
     /* existence, or reading, can always be asked, whatever the answer */
-    while (rc >= 0 && q->n == 0)
-        rc = ask(q, v, b, v->s->tier == MM_WORDS ? MM_NFORMS - 3 : 0, &r, e);
+    for (int f = 0; rc >= 0 && q->n == 0; f = (f + 1) % MM_NFORMS)
+        if ((mm_forms[f].type == MM_Q_EXISTENCE || mm_forms[f].type == MM_Q_READING)
+            && mm_forms[f].tiers >> v->s->tier & 1)
+            rc = ask(q, v, b, f, &r, e);
     return rc < 0 ? rc : 0;
 }

@@ -18,12 +18,13 @@
 
 enum mm_qtype {
     MM_Q_EXISTENCE, MM_Q_COUNT, MM_Q_COLOUR, MM_Q_SHAPE, MM_Q_NAME, MM_Q_SIZE, MM_Q_POSITION,
-    MM_Q_RELATION, MM_Q_COMPARISON, MM_Q_MULTI, MM_Q_READING, MM_Q_MOTION, MM_NQTYPES
+    MM_Q_RELATION, MM_Q_COMPARISON, MM_Q_MULTI, MM_Q_READING, MM_Q_MOTION,
+    MM_Q_PITCH, MM_Q_RHYTHM, MM_NQTYPES
 };
 
 const char *mm_qtype_name(enum mm_qtype type); /* "existence" ... */
 
-enum { MM_NFORMS = 24, MM_NANSWERS = 12, MM_WORDINGS = 8, MM_WORDINGS_SEEN = 6 };
+enum { MM_NFORMS = 32, MM_NANSWERS = 12, MM_WORDINGS = 8, MM_WORDINGS_SEEN = 6 };
 
 struct mm_balance {
     float weight[MM_NTIERS][MM_NFORMS][MM_NANSWERS]; /* of drawing an answer that is possible */

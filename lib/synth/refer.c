@@ -36,6 +36,10 @@ int mm_class_count(const struct mm_class *c, const struct mm_scene *s)
 
 static const char *head(const struct mm_class *c, enum mm_article how, const struct mm_view *v)
 {
+    if (v->s->tier == MM_SOUNDS && !(c->by & MM_BY_WHAT))
+        return how == MM_PLURAL ? "sounds" : "sound";
+    if (v->s->tier == MM_SOUNDS)
+        return how == MM_PLURAL ? mm_sound_plural(c->what) : mm_sound_name(c->what);
     if (v->s->tier == MM_WORDS)
         return how == MM_PLURAL ? "words" : "word";
     if (!(c->by & MM_BY_WHAT))
@@ -50,8 +54,10 @@ void mm_class_say(struct mm_buf *b, const struct mm_class *c, enum mm_article ho
                   const struct mm_view *v)
 {
     const char *noun = head(c, how, v);
-    const char *size = c->by & MM_BY_SIZE ? mm_size_name(c->size) : "";
-    const char *colour = c->by & MM_BY_COLOUR ? mm_colour_name(c->colour) : "";
+    const bool sound = v->s->tier == MM_SOUNDS;
+    const char *size = c->by & MM_BY_SIZE ? (sound ? mm_pitch_name : mm_size_name)(c->size) : "";
+    const char *colour = c->by & MM_BY_COLOUR ? (sound ? mm_glide_name : mm_colour_name)(c->colour)
+                                              : "";
     const char *first = size[0] != '\0' ? size : colour[0] != '\0' ? colour : noun;
 
     if (how == MM_THE)
@@ -73,6 +79,8 @@ bool mm_refer(struct mm_class *c, const struct mm_view *v, int k, int not_by, st
 
     if (v->s->tier == MM_THINGS)
         not_by |= MM_BY_COLOUR;
+    if (v->s->tier == MM_SOUNDS)
+        not_by |= MM_BY_COLOUR | MM_BY_CELL;
     if (v->s->tier == MM_WORDS)
         not_by = ~0;
     for (int by = 0; by < 16; by++) {
@@ -110,10 +118,12 @@ bool mm_lies(const struct mm_scene *s, int a, int b, enum mm_side side)
     return along(s, a, side) - along(s, b, side) >= plainly;
 }
 
-const char *mm_side_phrase(enum mm_side side)
+const char *mm_side_phrase(enum mm_side side, enum mm_tier tier)
 {
     static const char *const phrases[] = { "to the left of", "to the right of", "above", "below" };
 
+    if (tier == MM_SOUNDS)
+        return side == MM_SIDE_LEFT ? "before" : "after";
     return phrases[side];
 }
 
@@ -148,10 +158,13 @@ int mm_outermost(const struct mm_scene *s, enum mm_side side)
     return best;
 }
 
-const char *mm_outermost_name(enum mm_side side)
+const char *mm_outermost_name(enum mm_side side, enum mm_tier tier)
 {
-    static const char *const names[] = { "leftmost", "rightmost", "highest", "lowest" };
+    static const char *const names[] = { "leftmost object", "rightmost object", "highest object",
+                                         "lowest object" };
 
+    if (tier == MM_SOUNDS)
+        return side == MM_SIDE_LEFT ? "first sound" : "last sound";
     return names[side];
 }
 
@@ -167,7 +180,8 @@ static bool by_another(struct mm_buf *b, const struct mm_view *v, int k, struct 
         if (other == k || mm_only_one_on(v->s, other, side) != k
             || !mm_refer(&c, v, other, MM_BY_CELL, r))
             continue;
-        mm_buf_printf(b, "the object %s ", mm_side_phrase(side));
+        mm_buf_printf(b, "the %s %s ", v->s->tier == MM_SOUNDS ? "sound" : "object",
+                      mm_side_phrase(side, v->s->tier));
         mm_class_say(b, &c, MM_THE, v);
         return true;
     }
@@ -180,9 +194,11 @@ static bool by_place(struct mm_buf *b, const struct mm_view *v, int k)
 
     for (int side = 0; side < MM_NSIDES; side++)
         if (mm_outermost(v->s, (enum mm_side)side) == k) {
-            mm_buf_printf(b, "the %s object", mm_outermost_name((enum mm_side)side));
+            mm_buf_printf(b, "the %s", mm_outermost_name((enum mm_side)side, v->s->tier));
             return true;
         }
+    if (v->s->tier == MM_SOUNDS)
+        return false;
     if (mm_class_count(&c, v->s) != 1) {
         c.by |= v->s->tier == MM_THINGS ? MM_BY_WHAT : MM_BY_WHAT | MM_BY_COLOUR;
         if (mm_class_count(&c, v->s) != 1)

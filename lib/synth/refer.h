@@ -43,7 +43,8 @@ bool mm_refer(struct mm_class *c, const struct mm_view *v, int k, int not_by, st
 /* How two objects lie: the direction from b to a, plain to see. */
 enum mm_side { MM_SIDE_LEFT, MM_SIDE_RIGHT, MM_SIDE_ABOVE, MM_SIDE_BELOW, MM_NSIDES };
 bool mm_lies(const struct mm_scene *s, int a, int b, enum mm_side side);
-const char *mm_side_phrase(enum mm_side side); /* "to the left of", "above" */
+/* "to the left of", "above"; sounds: "before", "after" */
+const char *mm_side_phrase(enum mm_side side, enum mm_tier tier);
 
 /* mm_only_one_on: the only object that lies on that side of object k, no other being
  * nearly so; -1: none, several or doubtful. */
@@ -51,7 +52,7 @@ int mm_only_one_on(const struct mm_scene *s, int k, enum mm_side side);
 
 /* mm_outermost: the object farthest to that side, by a clear margin; -1: none. */
 int mm_outermost(const struct mm_scene *s, enum mm_side side);
-const char *mm_outermost_name(enum mm_side side); /* "leftmost", "highest" */
+const char *mm_outermost_name(enum mm_side side, enum mm_tier tier); /* "leftmost object" */
 
 /* mm_expression: expression number i (0, 1, 2: by attributes, by place, by another object)
  * that means object k and no other, with "the"; false: there is none. */

@@ -37,14 +37,14 @@ struct plan {
 
 static const struct {
     const char *name;
-    int lo, hi;            /* objects */
+    int lo, hi, most;      /* objects where no option says, and at most */
     float r[MM_NSIZES][2]; /* half extents of small, large: from, to */
 } tiers[MM_NTIERS] = {
-    [MM_SHAPES] = { "shapes", 1, 6, { { 0.10f, 0.12f }, { 0.175f, 0.21f } } },
-    [MM_THINGS] = { "things", 1, 4, { { 0.15f, 0.17f }, { 0.235f, 0.26f } } },
-    [MM_WORDS] = { "words", 1, 1, { { 0.08f, 0.17f }, { 0.08f, 0.17f } } },
-    [MM_CLIPS] = { "clips", 1, 3, { { 0.10f, 0.12f }, { 0.165f, 0.19f } } },
-    [MM_SOUNDS] = { "sounds", 1, 4, { { 0, 0 }, { 0, 0 } } },
+    [MM_SHAPES] = { "shapes", 1, 6, 6, { { 0.10f, 0.12f }, { 0.175f, 0.21f } } },
+    [MM_THINGS] = { "things", 1, 4, 6, { { 0.15f, 0.17f }, { 0.235f, 0.26f } } },
+    [MM_WORDS] = { "words", 1, 1, 1, { { 0.08f, 0.17f }, { 0.08f, 0.17f } } },
+    [MM_CLIPS] = { "clips", 1, 3, 4, { { 0.10f, 0.12f }, { 0.165f, 0.19f } } },
+    [MM_SOUNDS] = { "sounds", 1, 4, 4, { { 0, 0 }, { 0, 0 } } },
 };
 
 const char *mm_tier_name(enum mm_tier tier)
@@ -111,8 +111,9 @@ const char *mm_scene_noun(const struct mm_scene *s, int k, const struct mm_sprit
     const int what = s->obj[k].what;
 
     return s->tier == MM_THINGS  ? mm_sprites_noun(sprites, what)
-           : s->tier == MM_WORDS ? mm_world_word(what)
-                                 : mm_shape_name(what);
+           : s->tier == MM_WORDS  ? mm_world_word(what)
+           : s->tier == MM_SOUNDS ? mm_sound_name(what)
+                                  : mm_shape_name(what);
 }
 
 static int by_value(const void *a, const void *b)
@@ -131,7 +132,8 @@ uint64_t mm_scene_hash(const struct mm_scene *s, const struct mm_sprites *sprite
         const char *noun = mm_scene_noun(s, k, sprites);
         const signed char seen[] = { (signed char)o->colour, (signed char)o->size,
                                      (signed char)o->col, (signed char)o->row,
-                                     (signed char)o->motion };
+                                     (signed char)o->motion,
+                                     (signed char)(s->tier == MM_SOUNDS ? k : 0) };
 
         code[k] = mm_hash64_add(mm_hash64(noun, strlen(noun)), seen, sizeof(seen));
     }
@@ -158,8 +160,9 @@ static void draw_shapes(struct mm_scene *s, const struct plan *p, struct mm_rng 
             o->what = k < p->theme && !p->theme_colour ? shared : below(r, MM_NSHAPES);
             o->colour = k < p->theme && p->theme_colour ? shared : below(r, MM_NCOLOURS);
         } while (mm_shape_held(o->what, o->colour) != (p->held && k == odd));
-        if (s->tier == MM_CLIPS)
-            o->motion = (enum mm_motion)below(r, MM_NMOTIONS);
+        if (s->tier == MM_CLIPS) /* of what is round a turn is not to be seen */
+            o->motion = (enum mm_motion)below(r, o->what == MM_CIRCLE || o->what == MM_RING
+                                                     ? MM_TURN : MM_NMOTIONS);
     }
 }
 
@@ -205,6 +208,31 @@ static void draw_words(struct mm_scene *s, const struct mm_scene_opts *o, const 
         b->what = p->held ? MM_NWORDS + below(r, MM_NWORDS_HELD) : below(r, MM_NWORDS);
         b->colour = below(r, MM_NCOLOURS);
         b->look = below(r, o->fonts) * 2 + below(r, 2); /* font, upper case */
+    }
+}
+
+/* A fifth or so of a second apart, or twice that. */
+static void draw_sounds(struct mm_scene *s, const struct plan *p, struct mm_rng *r)
+{
+    const int shared = below(r, MM_NSOUNDS);
+    float step, first;
+
+    s->fast = below(r, 2) == 0;
+    step = s->fast ? 0.11f : 0.23f;
+    first = between(r, 0, 0.98f - step * (float)s->n);
+    for (int k = 0; k < s->n; k++) {
+        struct mm_object *b = &s->obj[k];
+
+        b->what = k < p->theme ? shared : below(r, MM_NSOUNDS);
+        b->colour = b->what == MM_CHIRP ? below(r, 2) : -1;
+        b->size = below(r, 2);
+        b->x = 0.2f * (float)k + 0.1f;
+        b->y = first + step * (float)k;
+        b->col = (int)(10 * first);
+        b->row = s->fast;
+        b->seen = 1;
+        b->paint = (uint32_t)mm_rng_u64(r);
+        s->depth[k] = k;
     }
 }
 
@@ -396,6 +424,10 @@ static int attempt(struct mm_scene *s, struct mm_scene_maker *m, const struct pl
                    struct mm_rng *r, struct mm_err *e)
 {
     memset(s->obj, 0, sizeof(s->obj));
+    if (s->tier == MM_SOUNDS) {
+        draw_sounds(s, p, r);
+        return mm_split_of(mm_scene_hash(s, NULL)) == s->split;
+    }
     if (s->tier == MM_THINGS) {
         if (!draw_things(s, m->o, p, r))
             return 0;
@@ -438,16 +470,39 @@ static enum mm_tier pick_tier(unsigned set, struct mm_rng *r)
 static void make_plan(struct plan *p, enum mm_tier tier, const struct mm_scene_opts *o,
                       struct mm_rng *r)
 {
-    const bool own = o->lo == 0 || tier == MM_WORDS;
+    const bool own = o->lo == 0 || o->hi > tiers[tier].most;
     const int lo = own ? tiers[tier].lo : o->lo, hi = own ? tiers[tier].hi : o->hi;
     const int fifth = below(r, 5);
 
     p->n = lo + below(r, hi - lo + 1);
-    p->held = o->held == MM_HELD_PAIRS || (o->held == MM_HELD_MIX && fifth == 0);
+    p->held = tier != MM_SOUNDS
+              && (o->held == MM_HELD_PAIRS || (o->held == MM_HELD_MIX && fifth == 0));
     if (p->held && tier == MM_THINGS && p->n < 2)
         p->n = 2;
     p->theme_colour = below(r, 2) == 0;
     p->theme = below(r, 2) == 0 && p->n > 1 && !p->held ? 2 + below(r, p->n - 1) : 0;
+}
+
+void mm_scene_at(struct mm_scene *out, const struct mm_scene *s, int frame)
+{
+    const float t = ((float)frame + 0.5f) / MM_CLIP_FRAMES - 0.5f, way = 0.2f * t;
+
+    *out = *s;
+    out->frame = frame;
+    for (int k = 0; k < s->n; k++) {
+        struct mm_object *o = &out->obj[k];
+
+        switch (o->motion) {
+        case MM_LEFT: o->x -= way; break;
+        case MM_RIGHT: o->x += way; break;
+        case MM_UP: o->y -= way; break;
+        case MM_DOWN: o->y += way; break;
+        case MM_GROW: o->r *= 1 + 0.9f * t; break;
+        case MM_SHRINK: o->r *= 1 - 0.9f * t; break;
+        case MM_TURN: o->angle += 3 * t; break;
+        default: break;
+        }
+    }
 }
 
 int mm_scene_make(struct mm_scene *s, struct mm_scene_maker *m, uint64_t index, struct mm_err *e)

@@ -25,10 +25,14 @@ enum mm_motion {
     MM_STILL, MM_LEFT, MM_RIGHT, MM_UP, MM_DOWN, MM_GROW, MM_SHRINK, MM_TURN, MM_NMOTIONS
 };
 
-/* What is said of an object, and where it lies, in units of the picture's side. */
+enum { MM_CLIP_FRAMES = 8, MM_CLIP_FPS = 8 };
+
+/* What is said of an object, and where it lies, in units of the picture's side.  Sounds:
+ * size is the pitch, colour how a chirp glides, x the place in the sequence (a fifth each),
+ * y when it begins, in units of the whole. */
 struct mm_object {
-    int what;         /* shape, noun or word */
-    int colour;       /* -1: it has none (things) */
+    int what;         /* shape, noun, word or sound */
+    int colour;       /* -1: it has none (things, most sounds) */
     int size;         /* 0 small, 1 large */
     int col, row;     /* thirds of the picture its centre lies in */
     int look;         /* which picture of the noun, which font */
@@ -54,6 +58,8 @@ struct mm_scene {
     enum mm_tier tier;
     int n;                             /* objects */
     bool held;                         /* shows a held-out pair or word */
+    bool fast;                         /* sounds: the rhythm */
+    int frame;                         /* clips: see mm_scene_at */
     struct mm_object obj[MM_SCENE_MAX]; /* in reading order: by row, from the left */
     int depth[MM_SCENE_MAX];           /* order of painting: depth[n - 1] is in front */
     uint64_t paint;                    /* seed of background, noise and texts */
@@ -91,6 +97,9 @@ uint64_t mm_scene_hash(const struct mm_scene *s, const struct mm_sprites *sprite
 
 /* mm_scene_noun: the name of object k's kind: "circle", "dog"; mm_scene_plural. */
 const char *mm_scene_noun(const struct mm_scene *s, int k, const struct mm_sprites *sprites);
+
+/* mm_scene_at: frame 0..MM_CLIP_FRAMES - 1 of a clip; s is its middle. */
+void mm_scene_at(struct mm_scene *out, const struct mm_scene *s, int frame);
 
 const char *mm_tier_name(enum mm_tier tier); /* "shapes" ... */
 const char *mm_motion_name(enum mm_motion motion); /* "left" ... */

@@ -12,6 +12,7 @@
 #include "base/outfile.h"
 #include "stream/stream.h"
 #include "synth/doc.h"
+#include "synth/sound.h"
 
 enum { LISTS = 2 };
 
@@ -35,7 +36,7 @@ static const struct {
     const char *name;
     const char *lists[LISTS]; /* in a folder; NULL, NULL: a single file */
     const char *head[LISTS];
-    bool picture, labels, png;
+    bool picture, labels, file;
 } formats[MM_NSINKS] = {
     [MM_TO_RECORDS] = { "records", { NULL }, { NULL }, true, true, false },
     [MM_TO_LLAVA] = { "llava", { "llava.json" }, { "[" }, true, false, true },
@@ -61,7 +62,7 @@ void mm_sink_needs(enum mm_sink_format format, struct mm_synth_opts *o)
 {
     o->picture = formats[format].picture;
     o->labels = formats[format].labels;
-    o->png = formats[format].png;
+    o->file = formats[format].file;
 }
 
 int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format format, const struct mm_synth_opts *o,
@@ -114,13 +115,23 @@ static const char *inside(struct mm_sink *k, const char *name)
     return k->scratch.failed ? NULL : k->scratch.p;
 }
 
+/* Folders by the medium: images/, videos/, sounds/. */
+static const char *folder(enum mm_tier tier)
+{
+    return tier == MM_CLIPS ? "videos" : tier == MM_SOUNDS ? "sounds" : "images";
+}
+
 static int open_folder(struct mm_sink *k, struct mm_err *e)
 {
-    const char *path = inside(k, "images");
-    int rc = path != NULL ? make_dir(k->dir, e) : no_memory(e);
+    const char *path;
+    int rc = make_dir(k->dir, e);
 
-    if (rc == 0)
-        rc = make_dir(path, e);
+    for (int t = 0; rc == 0 && t < MM_NTIERS; t++) {
+        if (!(k->o->scene.tiers >> t & 1))
+            continue;
+        path = inside(k, folder((enum mm_tier)t));
+        rc = path != NULL ? make_dir(path, e) : no_memory(e);
+    }
     for (int i = 0; rc == 0 && i < LISTS && formats[k->format].lists[i] != NULL; i++) {
         path = inside(k, formats[k->format].lists[i]);
         rc = path != NULL ? mm_outfile_open(&k->list[i].f, path, e) : no_memory(e);
@@ -172,18 +183,37 @@ static int put_record(struct mm_sink *k, struct mm_rec *rec, const struct mm_syn
     return rc == MM_ENOMEM ? no_memory(e) : rc;
 }
 
-static int put_records(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
+static int put_medium(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
 {
+    const bool sound = it->s.tier == MM_SOUNDS;
     const int side = k->o->size;
     struct mm_rec rec;
     int rc;
 
     mm_rec_init(&rec, MM_REC_TENSOR);
-    rec.t = (struct mm_tensor){ .dtype = MM_U8, .ndim = 3, .data = it->px,
-                                .shape = { side, side, 3 } };
-    rec.data = it->px;
-    rc = mm_rec_set(&rec, "modality", "image");
-    rc = rc == 0 ? put_record(k, &rec, it, "image", it->id, e) : no_memory(e);
+    if (sound)
+        rec.t = (struct mm_tensor){ .dtype = MM_F32, .ndim = 2, .data = it->samples,
+                                    .shape = { 1, MM_SOUND_SAMPLES } };
+    else if (it->s.tier == MM_CLIPS)
+        rec.t = (struct mm_tensor){ .dtype = MM_U8, .ndim = 4, .data = it->px,
+                                    .shape = { it->frames, side, side, 3 } };
+    else
+        rec.t = (struct mm_tensor){ .dtype = MM_U8, .ndim = 3, .data = it->px,
+                                    .shape = { side, side, 3 } };
+    rec.data = rec.t.data;
+    rc = mm_rec_set(&rec, "modality", mm_synth_medium(it->s.tier));
+    if (rc == 0 && sound)
+        rc = mm_rec_setf(&rec, "rate", "%d", MM_SOUND_RATE);
+    if (rc == 0 && it->s.tier == MM_CLIPS)
+        rc = mm_rec_setf(&rec, "fps", "%d", MM_CLIP_FPS);
+    return rc == 0 ? put_record(k, &rec, it, sound ? "samples" : "image", it->id, e) : no_memory(e);
+}
+
+static int put_records(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
+{
+    struct mm_rec rec;
+    int rc = put_medium(k, it, e);
+
     if (rc < 0)
         return rc;
     mm_rec_init(&rec, MM_REC_TEXT);
@@ -206,13 +236,14 @@ static int write_picture(struct mm_sink *k, const struct mm_synth_item *it, stru
     FILE *f;
 
     mm_buf_reset(&k->scratch);
-    mm_buf_printf(&k->scratch, "%s/images/%s.png", k->dir, it->id);
+    mm_buf_printf(&k->scratch, "%s/%s/%s.%s", k->dir, folder(it->s.tier), it->id,
+                  mm_synth_suffix(it->s.tier));
     if (k->scratch.failed)
         return no_memory(e);
     f = fopen(k->scratch.p, "wb");
     if (f == NULL)
         return mm_err_set(e, MM_EIO, "%s:", k->scratch.p);
-    ok = fwrite(it->png.p, 1, it->png.n, f) == it->png.n;
+    ok = fwrite(it->file.p, 1, it->file.n, f) == it->file.n;
     if (fclose(f) != 0 || !ok) {
         const int rc = mm_err_set(e, MM_EIO, "%s:", k->scratch.p);
 
@@ -279,7 +310,7 @@ int mm_sink_put(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err
     if (mm_sink_is_folder(k->format))
         return put_files(k, it, e);
     if (k->format == MM_TO_WEBDATASET) {
-        put_member(k, it->id, "png", &it->png);
+        put_member(k, it->id, mm_synth_suffix(it->s.tier), &it->file);
         put_member(k, it->id, "txt", &it->aside);
         put_member(k, it->id, "json", &it->doc);
     } else {

@@ -1,7 +1,8 @@
 /* sink.h: where items go, a format each.
  *
- *   records     mmts: per item the picture (tensor u8 [h, w, 3], kind image), its caption
- *               (text, kind caption), its description (json, kind scene; formats/scene.md)
+ *   records     mmts: per item the picture (tensor u8 [h, w, 3], kind image; clips
+ *               [frames, h, w, 3]; sounds f32 [1, n], kind samples), its caption (text),
+ *               its description (json, kind scene; formats/scene.md)
  *   llava       DIR/llava.json, DIR/images/ID.png
  *   coco        DIR/instances.json, DIR/captions.json, DIR/images/ID.png
  *   refcoco     DIR/refs.json, DIR/instances.json, DIR/images/ID.png
@@ -21,7 +22,7 @@ enum mm_sink_format {
 const char *mm_sink_name(enum mm_sink_format format);
 bool mm_sink_is_folder(enum mm_sink_format format);
 
-/* mm_sink_needs: set what the format needs of each item: picture, labels, png. */
+/* mm_sink_needs: set what the format needs of each item: picture, labels, file. */
 void mm_sink_needs(enum mm_sink_format format, struct mm_synth_opts *o);
 
 /* mm_sink_doc: it->doc (and aside) for the format; called by the worker that made it.

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media/audio.h"
 #include "synth/deflate.h"
+#include "synth/movie.h"
+#include "synth/sound.h"
 
 enum { TALK = 78, DESCRIBE = 79 }; /* purposes of random numbers */
 
@@ -19,13 +22,20 @@ struct mm_synth_maker {
 int mm_synth_new(struct mm_synth_item **it, const struct mm_synth_opts *o, struct mm_err *e)
 {
     const size_t n = (size_t)o->size * (size_t)o->size;
+    const size_t frames = o->scene.tiers >> MM_CLIPS & 1 ? MM_CLIP_FRAMES : 1;
     struct mm_synth_item *k = *it = calloc(1, sizeof(*k));
+    bool ok = k != NULL;
 
-    if (k != NULL && o->picture) {
-        k->px = malloc(3 * n);
+    if (ok && o->picture) {
+        k->px = malloc(3 * n * frames);
         k->labels = malloc(n);
+        ok = k->px != NULL && k->labels != NULL;
     }
-    if (k != NULL && (!o->picture || (k->px != NULL && k->labels != NULL)))
+    if (ok && o->picture && o->scene.tiers >> MM_SOUNDS & 1) {
+        k->samples = malloc(MM_SOUND_SAMPLES * sizeof(*k->samples));
+        ok = k->samples != NULL;
+    }
+    if (ok)
         return 0;
     mm_synth_free(k);
     *it = NULL;
@@ -38,7 +48,8 @@ void mm_synth_free(struct mm_synth_item *it)
         return;
     free(it->px);
     free(it->labels);
-    mm_buf_free(&it->png);
+    free(it->samples);
+    mm_buf_free(&it->file);
     mm_buf_free(&it->description);
     mm_questions_free(&it->q);
     mm_buf_free(&it->talk);
@@ -58,7 +69,7 @@ int mm_synth_maker_new(struct mm_synth_maker **m, const struct mm_synth_opts *o,
     rc = mm_scene_maker_new(&k->scenes, &o->scene, e);
     if (rc == 0 && o->picture)
         rc = mm_painter_new(&k->painter, o->size, o->plain, o->sprites, o->fonts, e);
-    if (rc == 0 && o->png)
+    if (rc == 0 && o->file)
         rc = mm_deflater_new(&k->deflater, e);
     if (rc < 0) {
         mm_synth_maker_free(k);
@@ -136,7 +147,7 @@ static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
         if (!(o->turns >> turn & 1))
             continue;
         t = begin(it, (enum mm_turn)turn);
-        mm_turn_ask(&it->talk, (enum mm_turn)turn, it->s.split, r);
+        mm_turn_ask(&it->talk, (enum mm_turn)turn, &it->s, r);
         answer(it, t);
         if (turn == MM_TURN_CAPTION)
             mm_caption(&it->talk, &v, 0);
@@ -146,14 +157,63 @@ static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
     }
 }
 
+const char *mm_synth_suffix(enum mm_tier tier)
+{
+    return tier == MM_CLIPS ? "mp4" : tier == MM_SOUNDS ? "wav" : "png";
+}
+
+const char *mm_synth_medium(enum mm_tier tier)
+{
+    return tier == MM_CLIPS ? "video" : tier == MM_SOUNDS ? "audio" : "image";
+}
+
 static int picture(struct mm_synth_item *it, struct mm_synth_maker *m, struct mm_err *e)
 {
     const struct mm_synth_opts *o = m->o;
     int rc = mm_painter_draw(it->px, o->labels ? it->labels : NULL, it->ext, m->painter, &it->s, e);
 
-    if (rc == 0 && o->png)
-        rc = mm_deflater_png(&it->png, m->deflater, it->px, o->size, o->size, e);
+    it->frames = 1;
+    if (rc == 0 && o->file)
+        rc = mm_deflater_png(&it->file, m->deflater, it->px, o->size, o->size, e);
     return rc;
+}
+
+/* The labels are of the scene as it is in the middle. */
+static int clip(struct mm_synth_item *it, struct mm_synth_maker *m, struct mm_err *e)
+{
+    const struct mm_synth_opts *o = m->o;
+    int rc = mm_painter_draw(it->px, it->labels, it->ext, m->painter, &it->s, e);
+
+    it->frames = MM_CLIP_FRAMES;
+    for (int i = 0; rc == 0 && i < it->frames; i++) {
+        struct mm_scene s;
+
+        mm_scene_at(&s, &it->s, i);
+        rc = mm_painter_draw(it->px + 3 * (size_t)i * (size_t)o->size * (size_t)o->size, NULL, NULL,
+                             m->painter, &s, e);
+    }
+    if (rc == 0 && o->file)
+        rc = mm_movie_mp4(&it->file, it->px, it->frames, o->size, o->size, MM_CLIP_FPS, e);
+    return rc;
+}
+
+static int sound(struct mm_synth_item *it, const struct mm_synth_opts *o, struct mm_err *e)
+{
+    const struct mm_audio a = { MM_SOUND_RATE, 1, MM_SOUND_SAMPLES, it->samples };
+    unsigned char *wav = NULL;
+    size_t n;
+    int rc = 0;
+
+    it->frames = 0;
+    mm_sound_play(it->samples, &it->s, o->plain);
+    if (o->file)
+        rc = mm_audio_wav(&wav, &n, &a, MM_WAV_S16, e);
+    if (rc == 0 && o->file) {
+        mm_buf_reset(&it->file);
+        mm_buf_add(&it->file, wav, n);
+    }
+    free(wav);
+    return it->file.failed ? mm_err_set(e, MM_ENOMEM, "items: out of memory") : rc;
 }
 
 int mm_synth_make(struct mm_synth_item *it, struct mm_synth_maker *m, uint64_t index, struct mm_err *e)
@@ -169,7 +229,9 @@ int mm_synth_make(struct mm_synth_item *it, struct mm_synth_maker *m, uint64_t i
              mm_split_name(it->s.split), (unsigned long long)it->s.seed, (unsigned long long)index);
     mm_finish_of(&it->finish, &it->s, o->plain);
     if (o->picture)
-        rc = picture(it, m, e);
+        rc = it->s.tier == MM_SOUNDS  ? sound(it, o, e)
+             : it->s.tier == MM_CLIPS ? clip(it, m, e)
+                                      : picture(it, m, e);
     mm_questions_reset(&it->q);
     if (rc == 0 && o->questions > 0)
         rc = mm_questions_ask(&it->q, &v, o->balance, o->questions, e);

@@ -16,7 +16,7 @@ struct mm_synth_opts {
     bool plain;         /* no textured grounds, blur, artefacts, noise */
     bool picture;       /* draw it at all */
     bool labels;        /* label map and boxes */
-    bool png;           /* encode the picture */
+    bool file;          /* encode it: PNG, MP4 or WAV */
     int questions;      /* forms that are tried for each scene */
     unsigned turns;     /* bit set of 1 << enum mm_turn: what a talk is made of */
     const struct mm_balance *balance;
@@ -36,10 +36,12 @@ struct mm_synth_item {
     struct mm_scene s;
     struct mm_finish finish;
     char id[64];               /* "shapes-train-7-00000012" */
-    unsigned char *px;         /* [size][size][3] */
-    unsigned char *labels;     /* [size][size], see mm_painter_draw */
+    int frames;                /* of px: 1, of clips MM_CLIP_FRAMES, of sounds 0 */
+    unsigned char *px;         /* [frames][size][size][3] */
+    float *samples;            /* sounds: [MM_SOUND_SAMPLES] */
+    unsigned char *labels;     /* [size][size], see mm_painter_draw; clips: of the middle */
     struct mm_extent ext[MM_SCENE_MAX];
-    struct mm_buf png;
+    struct mm_buf file;        /* the picture, clip or sound as mm_synth_suffix says */
     struct mm_buf description;
     struct mm_questions q;
     struct mm_buf talk;
@@ -63,6 +65,10 @@ void mm_synth_maker_free(struct mm_synth_maker *m); /* takes NULL */
 /* mm_synth_make: item number index, the same whatever was made before. */
 MM_MUST_CHECK int mm_synth_make(struct mm_synth_item *it, struct mm_synth_maker *m, uint64_t index,
                                struct mm_err *e);
+
+/* mm_synth_suffix: "png", "mp4", "wav"; mm_synth_medium: "image", "video", "audio". */
+const char *mm_synth_suffix(enum mm_tier tier);
+const char *mm_synth_medium(enum mm_tier tier);
 
 /* mm_synth_view: the scene with the names of its things. */
 struct mm_view mm_synth_view(const struct mm_synth_item *it, const struct mm_synth_opts *o);

@@ -79,6 +79,30 @@ const unsigned char *mm_colour_rgb(int colour)
     return colours[colour].rgb;
 }
 
+const char *mm_sound_name(int sound)
+{
+    static const char *const names[MM_NSOUNDS] = { "tone", "chord", "chirp", "noise", "drum" };
+
+    return names[sound];
+}
+
+const char *mm_sound_plural(int sound)
+{
+    static const char *const names[MM_NSOUNDS] = { "tones", "chords", "chirps", "noises", "drums" };
+
+    return names[sound];
+}
+
+const char *mm_pitch_name(int pitch)
+{
+    return pitch != 0 ? "high" : "low";
+}
+
+const char *mm_glide_name(int glide)
+{
+    return glide != 0 ? "falling" : "rising";
+}
+
 const char *mm_size_name(int size)
 {
     return size != 0 ? "large" : "small";

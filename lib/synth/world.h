@@ -14,6 +14,8 @@ enum mm_shape {
     MM_CRESCENT, MM_ARROW, MM_NSHAPES
 };
 
+enum mm_sound { MM_TONE, MM_CHORD, MM_CHIRP, MM_NOISE, MM_DRUM, MM_NSOUNDS };
+
 enum { MM_NCOLOURS = 10, MM_NSIZES = 2, MM_NWORDS = 200, MM_NWORDS_HELD = 50 };
 
 /* Train and val see the same world; test also what is held out. */
@@ -25,6 +27,10 @@ const char *mm_shape_plural(int shape);
 const char *mm_colour_name(int colour);
 const unsigned char *mm_colour_rgb(int colour); /* [3] */
 const char *mm_size_name(int size);             /* 0 small, 1 large */
+const char *mm_sound_name(int sound);
+const char *mm_sound_plural(int sound);
+const char *mm_pitch_name(int pitch);           /* 0 low, 1 high */
+const char *mm_glide_name(int glide);           /* 0 rising, 1 falling */
 
 /* mm_world_word: 0..199 the stated list, 200..249 those that only test shows. */
 const char *mm_world_word(int word);

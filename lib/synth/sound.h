@@ -1,0 +1,14 @@
+/* sound.h: the sound of a scene: tones, chords, chirps, noises, drums, one after another.
+ */
+#ifndef MM_SYNTH_SOUND_H
+#define MM_SYNTH_SOUND_H
+
+#include "synth/scene.h"
+
+enum { MM_SOUND_RATE = 16000, MM_SOUND_SAMPLES = 2 * MM_SOUND_RATE };
+
+/* mm_sound_play: x [MM_SOUND_SAMPLES], -1..1, of a scene of tier sounds; plain: without
+ * the hiss that others have. */
+void mm_sound_play(float *x, const struct mm_scene *s, bool plain);
+
+#endif
