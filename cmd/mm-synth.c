@@ -23,7 +23,7 @@ static const char help[] =
     "  -n, --items N          how many (1)\n"
     "      --first I          number of the first one (0)\n"
     "      --split WORD       train, val or test (train)\n"
-    "      --tier LIST        of shapes, things, words, clips, sounds (shapes)\n"
+    "      --tier LIST        of shapes, things, words, clips, sounds, cries (shapes)\n"
     "      --held WORD        none, mix, pairs or artist: what only test shows (test: mix)\n"
     "      --format WORD      records, llava, coco, refcoco, webdataset or text (records)\n"
     "  -o, --output PATH      folder of llava, coco, refcoco, else a file (-)\n"
@@ -31,6 +31,7 @@ static const char help[] =
     "      --objects LO[-HI]  objects in a picture (shapes 1-6, things 1-4)\n"
     "      --hidden F         part of an object that others may hide, to 0.25 (0.25)\n"
     "      --plain            plain backgrounds, no blur, no noise\n"
+    "      --masks            records: which pixel is whose\n"
     "      --questions N      questions that are tried for each scene (8)\n"
     "      --turns LIST       of qa, caption, detail, reason: what a talk is made of (all)\n"
     "      --sprites DIR      pictures of things (see scripts/sprites)\n"
@@ -39,7 +40,7 @@ static const char help[] =
 
 enum {
     OPT_FIRST = MM_OPT_FIRST, OPT_SPLIT, OPT_TIER, OPT_HELD, OPT_FORMAT, OPT_SIZE, OPT_OBJECTS,
-    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT
+    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS
 };
 
 static const struct option longopts[] = {
@@ -55,6 +56,7 @@ static const struct option longopts[] = {
     { "objects", required_argument, NULL, OPT_OBJECTS },
     { "hidden", required_argument, NULL, OPT_HIDDEN },
     { "plain", no_argument, NULL, OPT_PLAIN },
+    { "masks", no_argument, NULL, OPT_MASKS },
     { "questions", required_argument, NULL, OPT_QUESTIONS },
     { "turns", required_argument, NULL, OPT_TURNS },
     { "sprites", required_argument, NULL, OPT_SPRITES },
@@ -67,7 +69,7 @@ static const char *const splits[] = { "train", "val", "test", NULL };
 static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
 static const char *const formats[] = { "records", "llava", "coco", "refcoco", "webdataset", "text",
                                        NULL };
-static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", NULL };
+static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries", NULL };
 static const char *const turns[] = { "qa", "caption", "detail", "reason", NULL };
 
 /* The fonts of words, where no --font names others. */
@@ -144,6 +146,7 @@ static void parse_option(struct mm_cmd *cmd, struct opts *o, int c, const char *
     case OPT_OBJECTS: parse_objects(cmd, &o->item.scene, arg); break;
     case OPT_HIDDEN: o->item.scene.hidden = mm_opt_double(cmd, "--hidden", arg, 0, 0.25); break;
     case OPT_PLAIN: o->item.plain = true; break;
+    case OPT_MASKS: o->item.masks = true; break;
     case OPT_QUESTIONS: o->item.questions = (int)mm_opt_int(cmd, "--questions", arg, 0, 1000); break;
     case OPT_TURNS: o->item.turns = parse_set(cmd, "--turns", arg, turns); break;
     case OPT_SPRITES: o->sprites = arg; break;
@@ -168,13 +171,15 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--held %s is for --split test", helds[o->held]);
     if (s->held == MM_HELD_ARTIST && (o->artist == NULL || s->tiers != 1u << MM_THINGS))
         mm_cmd_usage(cmd, "--held artist is for --tier things with --hold-artist");
-    if ((s->tiers & 1u << MM_THINGS) && o->sprites == NULL)
-        mm_cmd_usage(cmd, "--tier things needs --sprites");
+    if ((s->tiers & (1u << MM_THINGS | 1u << MM_CRIES)) && o->sprites == NULL)
+        mm_cmd_usage(cmd, "--tier things and cries need --sprites");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
         mm_cmd_usage(cmd, "--format %s needs -o", formats[o->format]);
     if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO)
-        && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS)))
+        && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS | 1u << MM_CRIES)))
         mm_cmd_usage(cmd, "--format %s is for pictures", formats[o->format]);
+    if (o->item.masks && o->format != MM_TO_RECORDS)
+        mm_cmd_usage(cmd, "--masks is for --format records");
     if ((s->tiers & 1u << MM_CLIPS) && o->item.size % 2 != 0)
         mm_cmd_usage(cmd, "--tier clips needs an even --size");
     if (o->format != MM_TO_TEXT && strcmp(o->output, "-") == 0 && isatty(1))
@@ -276,6 +281,10 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
         rc = mm_sprites_open(&it->sprites, o->sprites, o->artist, &cmd->err);
     if (rc == 0 && (it->scene.tiers & 1u << MM_WORDS))
         rc = mm_fonts_open(&it->fonts, &o->fonts, &cmd->err);
+    if (rc == 0 && (it->scene.tiers & 1u << MM_CRIES))
+        rc = mm_sprites_sounds(it->sprites) > 0
+                 ? mm_voices_open(&it->voices, o->sprites, it->sprites, &cmd->err)
+                 : mm_err_set(&cmd->err, MM_EDATA, "%s: has no sounds", o->sprites);
     it->scene.sprites = it->sprites;
     it->scene.fonts = it->fonts != NULL ? mm_fonts_count(it->fonts) : 0;
     it->balance = balance;
@@ -283,6 +292,7 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
         rc = mm_balance_fit(balance, &it->scene, &cmd->err);
     if (rc == 0)
         rc = synthesise(cmd, o);
+    mm_voices_close(it->voices);
     mm_sprites_close(it->sprites);
     mm_fonts_close(it->fonts);
     free(balance);

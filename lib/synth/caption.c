@@ -18,10 +18,10 @@ static const char *motion_phrase(enum mm_motion motion)
 static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
 {
     const struct mm_object *o = &v->s->obj[k];
-    int by = MM_BY_WHAT | (full ? MM_BY_SIZE : 0);
+    int by = MM_BY_WHAT | (full && v->s->tier != MM_CRIES ? MM_BY_SIZE : 0);
     struct mm_class c;
 
-    if (v->s->tier != MM_THINGS && o->colour >= 0)
+    if (o->colour >= 0)
         by |= MM_BY_COLOUR;
     if (v->s->tier == MM_SOUNDS)
         by |= MM_BY_SIZE;
@@ -33,7 +33,7 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
         return;
     }
     mm_class_say(b, &c, MM_A, v);
-    if (full && v->s->tier != MM_SOUNDS)
+    if (full && !mm_tier_is_heard(v->s->tier))
         mm_buf_printf(b, " %s", v->s->tier == MM_CLIPS ? motion_phrase(o->motion)
                                                       : mm_cell_phrase(o->col, o->row));
 }
@@ -61,12 +61,17 @@ void mm_caption(struct mm_buf *b, const struct mm_view *v, int wording)
         "", "There is ", "The clip shows ", "You can see ", "This is a clip of ", "I see ", "",
         "A clip of ",
     };
+    static const char *const cries[MM_NCAPTIONS] = {
+        "", "There is ", "This is ", "You can hear ", "This is the sound of ", "I hear ", "It is ",
+        "The sound of ",
+    };
     static const char *const sounds[MM_NCAPTIONS] = {
         "", "There is ", "The sound is ", "You can hear ", "This is the sound of ", "I hear ", "",
         "The sound of ",
     };
 
-    mm_buf_str(b, v->s->tier == MM_SOUNDS ? sounds[wording]
+    mm_buf_str(b, v->s->tier == MM_CRIES    ? cries[wording]
+                  : v->s->tier == MM_SOUNDS ? sounds[wording]
                   : v->s->tier == MM_CLIPS ? clips[wording]
                                            : before[wording]);
     all(b, v, wording < 6);
@@ -125,6 +130,10 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
         describe_sounds(b, v);
         return;
     }
+    if (s->tier == MM_CRIES) {
+        mm_caption(b, v, 4);
+        return;
+    }
     mm_buf_printf(b, "The %s shows %d %s%s on a %s background.",
                   s->tier == MM_CLIPS ? "clip" : "picture", s->n, things, s->n > 1 ? "s" : "",
                   mm_ground_name(f->ground));
@@ -149,7 +158,7 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
 static void say_prompt(struct mm_buf *b, const char *text, enum mm_tier tier)
 {
     static const char word[] = "picture";
-    const char *what = tier == MM_CLIPS ? "clip" : tier == MM_SOUNDS ? "sound" : word;
+    const char *what = tier == MM_CLIPS ? "clip" : mm_tier_is_heard(tier) ? "sound" : word;
     const char *at;
 
     while ((at = strstr(text, word)) != NULL) {

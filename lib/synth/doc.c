@@ -69,12 +69,15 @@ static int expressions(struct mm_buf *b, const struct mm_synth_item *it, const s
 }
 
 /* A sound of a sequence: when it begins in seconds. */
-static void sound(struct mm_buf *b, const struct mm_synth_item *it, int k)
+static void sound(struct mm_buf *b, const struct mm_synth_item *it, int k,
+                  const struct mm_sprites *sprites)
 {
     const struct mm_object *p = &it->s.obj[k];
 
-    mm_buf_printf(b, "{\"noun\":\"%s\",\"pitch\":\"%s\"", mm_sound_name(p->what),
-                  mm_pitch_name(p->size));
+    mm_buf_str(b, "{\"noun\":");
+    quote(b, mm_scene_noun(&it->s, k, sprites));
+    if (it->s.tier == MM_SOUNDS)
+        mm_buf_printf(b, ",\"pitch\":\"%s\"", mm_pitch_name(p->size));
     if (p->colour >= 0)
         mm_buf_printf(b, ",\"glide\":\"%s\"", mm_glide_name(p->colour));
     mm_buf_printf(b, ",\"start\":%.3f}", (double)p->y * MM_SOUND_SAMPLES / MM_SOUND_RATE);
@@ -148,7 +151,9 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
                   ",\"index\":%" PRIu64 ",\"held\":%s,",
                   it->id, mm_tier_name(it->s.tier), mm_split_name(it->s.split), it->s.seed,
                   it->s.index, it->s.held ? "true" : "false");
-    if (it->s.tier == MM_SOUNDS)
+    if (it->s.tier == MM_CRIES)
+        mm_buf_printf(b, "\"speed\":%.2f,", (double)it->s.obj[0].r);
+    else if (it->s.tier == MM_SOUNDS)
         mm_buf_printf(b, "\"rhythm\":\"%s\",", it->s.fast ? "fast" : "slow");
     else
         mm_buf_printf(b, "\"width\":%d,\"height\":%d,\"background\":\"%s\",", o->size, o->size,
@@ -156,8 +161,8 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
     mm_buf_str(b, "\"objects\":[");
     for (int k = 0; k < it->s.n; k++) {
         mm_buf_str(b, k > 0 ? "," : "");
-        if (it->s.tier == MM_SOUNDS)
-            sound(b, it, k);
+        if (mm_tier_is_heard(it->s.tier))
+            sound(b, it, k, v.sprites);
         else
             object(b, it, &v, k, o);
     }
@@ -177,7 +182,7 @@ void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it)
     const char *medium = mm_synth_medium(it->s.tier);
 
     mm_buf_printf(b, "{\"id\":\"%s\",\"%s\":\"%s/%s.%s\",\"conversations\":", it->id, medium,
-                  it->s.tier == MM_SOUNDS ? "sounds" : it->s.tier == MM_CLIPS ? "videos" : "images",
+                  mm_tier_is_heard(it->s.tier) ? "sounds" : it->s.tier == MM_CLIPS ? "videos" : "images",
                   it->id, mm_synth_suffix(it->s.tier));
     conversations(b, it);
     mm_buf_char(b, '}');

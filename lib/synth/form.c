@@ -8,7 +8,7 @@
 enum { MOST_COUNTED = 3, MOST_OTHERS = 2 };
 
 enum { S = 1 << MM_SHAPES, T = 1 << MM_THINGS, W = 1 << MM_WORDS, C = 1 << MM_CLIPS,
-       N = 1 << MM_SOUNDS };
+       N = 1 << MM_SOUNDS, Y = 1 << MM_CRIES };
 
 static int below(struct mm_rng *r, int n)
 {
@@ -29,7 +29,7 @@ static struct mm_ask *add(struct mm_asks *out, int answer)
 /* Kinds there are. */
 static int kinds(const struct mm_view *v)
 {
-    return v->s->tier == MM_THINGS   ? mm_sprites_count(v->sprites)
+    return mm_tier_has_nouns(v->s->tier) ? mm_sprites_count(v->sprites)
            : v->s->tier == MM_SOUNDS ? MM_NSOUNDS
                                      : MM_NSHAPES;
 }
@@ -315,6 +315,28 @@ static void list_others(struct mm_asks *out, const struct mm_view *v, struct mm_
     }
 }
 
+static void list_cry(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
+{
+    (void)r;
+    add(out, v->s->obj[0].what);
+}
+
+/* Another noun that has a sound. */
+static void list_is_cry(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
+{
+    int noun = v->s->obj[0].what;
+
+    add(out, 1)->p = mm_class_of(v->s, 0, MM_BY_WHAT);
+    for (int i = 0; i < 1000 && noun == v->s->obj[0].what; i++) {
+        const int look = below(r, mm_sprites_all(v->sprites));
+
+        if (mm_sprites_sound(v->sprites, look) != NULL)
+            noun = mm_sprites_noun_of(v->sprites, look);
+    }
+    if (noun != v->s->obj[0].what)
+        add(out, 0)->p = (struct mm_class){ .by = MM_BY_WHAT, .what = noun };
+}
+
 static void list_glide(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
 {
     for (int k = 0; k < v->s->n; k++) {
@@ -485,6 +507,16 @@ static const char *const order[] = {
     "Is it true that %A is %d %B?", "Does %A come %d %B?", "Tell me if %A is %d %B.",
     "Is it right that %A is %d %B?", "Tell me if %A comes %d %B.",
 };
+static const char *const cry[] = {
+    "What makes this sound?", "What is this the sound of?", "What do you hear?",
+    "Name what makes this sound.", "Tell me what makes this sound.", "Which thing makes this sound?",
+    "What can you hear?", "Tell me what you hear.",
+};
+static const char *const is_cry[] = {
+    "Is this the sound of %P?", "Do you hear %P?", "Can you hear %P?", "Is this %P?",
+    "Is %P to be heard?", "Tell me if this is %P.", "Is it true that this is %P?",
+    "Tell me if you hear %P.",
+};
 static const char *const pace[] = {
     "Is the rhythm fast or slow?", "How fast is the rhythm, fast or slow?", "What is the rhythm?",
     "Tell me the rhythm.", "Do the sounds come fast or slow?", "Tell me if the rhythm is fast or slow.",
@@ -524,6 +556,8 @@ const struct mm_form mm_forms[MM_NFORMS] = {
     { MM_Q_PITCH, MM_GLIDE, N, list_glide, glide },
     { MM_Q_RELATION, MM_YES_NO, N, list_relation, order },
     { MM_Q_RHYTHM, MM_PACE, N, list_pace, pace },
+    { MM_Q_NAME, MM_WHAT, Y, list_cry, cry },
+    { MM_Q_EXISTENCE, MM_YES_NO, Y, list_is_cry, is_cry },
 };
 
 int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
@@ -534,7 +568,7 @@ int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
                              [MM_MOTION] = MM_NMOTIONS, [MM_WORD] = 0, [MM_GLIDE] = 2,
                              [MM_PACE] = 2 };
 
-    return f->answers == MM_WHAT && tier == MM_THINGS ? 0 : n[f->answers];
+    return f->answers == MM_WHAT && mm_tier_has_nouns(tier) ? 0 : n[f->answers];
 }
 
 const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_view *v)
@@ -549,7 +583,7 @@ const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_
     case MM_COLOUR:
         return mm_colour_name(answer);
     case MM_WHAT:
-        return v->s->tier == MM_THINGS   ? mm_sprites_noun(v->sprites, answer)
+        return mm_tier_has_nouns(v->s->tier) ? mm_sprites_noun(v->sprites, answer)
                : v->s->tier == MM_SOUNDS ? mm_sound_name(answer)
                                          : mm_shape_name(answer);
     case MM_SIZE:

@@ -153,7 +153,7 @@ int mm_balance_fit(struct mm_balance *b, const struct mm_scene_opts *o, struct m
 
         own.tiers = 1u << t;
         own.seed = 0;
-        own.rough = t == MM_THINGS; /* their pictures would have to be read */
+        own.rough = mm_tier_has_nouns((enum mm_tier)t); /* their pictures would have to be read */
         own.split = MM_TRAIN; /* whose scenes are found soonest; the others are alike */
         own.held = o->held == MM_HELD_ARTIST ? MM_HELD_ARTIST : MM_HELD_NONE;
         if (!(o->tiers >> t & 1) || t == MM_WORDS)
@@ -261,7 +261,7 @@ static int draw_form(enum mm_tier tier, struct mm_rng *r)
 int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const struct mm_balance *b,
                      int tries, struct mm_err *e)
 {
-    unsigned tried = 0; /* a form once, or rare answers would be kept too seldom */
+    uint64_t tried = 0; /* a form once, or rare answers would be kept too seldom */
     struct mm_rng r;
     int rc = 0;
 
@@ -271,7 +271,7 @@ int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const stru
 
         if (!(tried >> form & 1))
             rc = ask(q, v, b, form, &r, e);
-        tried |= 1u << form;
+        tried |= UINT64_C(1) << form;
     }
     /* existence, or reading, can always be asked, whatever the answer */
     for (int f = 0; rc >= 0 && q->n == 0; f = (f + 1) % MM_NFORMS)

@@ -44,7 +44,7 @@ static const char *head(const struct mm_class *c, enum mm_article how, const str
         return how == MM_PLURAL ? "words" : "word";
     if (!(c->by & MM_BY_WHAT))
         return how == MM_PLURAL ? "objects" : "object";
-    if (v->s->tier == MM_THINGS)
+    if (mm_tier_has_nouns(v->s->tier))
         return how == MM_PLURAL ? mm_sprites_plural(v->sprites, c->what)
                                 : mm_sprites_noun(v->sprites, c->what);
     return how == MM_PLURAL ? mm_shape_plural(c->what) : mm_shape_name(c->what);

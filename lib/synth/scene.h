@@ -16,9 +16,20 @@
 #include "base/rng.h"
 #include "synth/world.h"
 
-enum mm_tier { MM_SHAPES, MM_THINGS, MM_WORDS, MM_CLIPS, MM_SOUNDS, MM_NTIERS };
+enum mm_tier { MM_SHAPES, MM_THINGS, MM_WORDS, MM_CLIPS, MM_SOUNDS, MM_CRIES, MM_NTIERS };
 
 enum { MM_SCENE_MAX = 6 };
+
+/* Of what is named by the sprites; of what is heard. */
+static inline bool mm_tier_has_nouns(enum mm_tier tier)
+{
+    return tier == MM_THINGS || tier == MM_CRIES;
+}
+
+static inline bool mm_tier_is_heard(enum mm_tier tier)
+{
+    return tier == MM_SOUNDS || tier == MM_CRIES;
+}
 
 /* What an object of a clip does. */
 enum mm_motion {
@@ -29,7 +40,7 @@ enum { MM_CLIP_FRAMES = 8, MM_CLIP_FPS = 8 };
 
 /* What is said of an object, and where it lies, in units of the picture's side.  Sounds:
  * size is the pitch, colour how a chirp glides, x the place in the sequence (a fifth each),
- * y when it begins, in units of the whole. */
+ * y when it begins, in units of the whole.  Cries: r is how fast, y when it begins. */
 struct mm_object {
     int what;         /* shape, noun, word or sound */
     int colour;       /* -1: it has none (things, most sounds) */

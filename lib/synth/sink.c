@@ -118,7 +118,7 @@ static const char *inside(struct mm_sink *k, const char *name)
 /* Folders by the medium: images/, videos/, sounds/. */
 static const char *folder(enum mm_tier tier)
 {
-    return tier == MM_CLIPS ? "videos" : tier == MM_SOUNDS ? "sounds" : "images";
+    return tier == MM_CLIPS ? "videos" : mm_tier_is_heard(tier) ? "sounds" : "images";
 }
 
 static int open_folder(struct mm_sink *k, struct mm_err *e)
@@ -185,7 +185,7 @@ static int put_record(struct mm_sink *k, struct mm_rec *rec, const struct mm_syn
 
 static int put_medium(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
 {
-    const bool sound = it->s.tier == MM_SOUNDS;
+    const bool sound = mm_tier_is_heard(it->s.tier);
     const int side = k->o->size;
     struct mm_rec rec;
     int rc;
@@ -209,11 +209,24 @@ static int put_medium(struct mm_sink *k, const struct mm_synth_item *it, struct 
     return rc == 0 ? put_record(k, &rec, it, sound ? "samples" : "image", it->id, e) : no_memory(e);
 }
 
+static int put_mask(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
+{
+    struct mm_rec rec;
+
+    mm_rec_init(&rec, MM_REC_TENSOR);
+    rec.t = (struct mm_tensor){ .dtype = MM_U8, .ndim = 2, .data = it->labels,
+                                .shape = { k->o->size, k->o->size } };
+    rec.data = it->labels;
+    return put_record(k, &rec, it, "mask", "mask", e);
+}
+
 static int put_records(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err *e)
 {
     struct mm_rec rec;
     int rc = put_medium(k, it, e);
 
+    if (rc == 0 && k->o->masks && !mm_tier_is_heard(it->s.tier))
+        rc = put_mask(k, it, e);
     if (rc < 0)
         return rc;
     mm_rec_init(&rec, MM_REC_TEXT);

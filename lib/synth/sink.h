@@ -2,7 +2,8 @@
  *
  *   records     mmts: per item the picture (tensor u8 [h, w, 3], kind image; clips
  *               [frames, h, w, 3]; sounds f32 [1, n], kind samples), its caption (text),
- *               its description (json, kind scene; formats/scene.md)
+ *               its description (json, kind scene; formats/scene.md), with masks its
+ *               label map (u8 [h, w], kind mask)
  *   llava       DIR/llava.json, DIR/images/ID.png
  *   coco        DIR/instances.json, DIR/captions.json, DIR/images/ID.png
  *   refcoco     DIR/refs.json, DIR/instances.json, DIR/images/ID.png

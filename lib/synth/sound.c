@@ -103,19 +103,25 @@ static void play(float *x, int room, const struct mm_object *o)
     }
 }
 
-void mm_sound_play(float *x, const struct mm_scene *s, bool plain)
+void mm_sound_hiss(float *x, const struct mm_scene *s)
 {
     struct mm_rng r;
     float hiss;
 
+    mm_rng_seed(&r, s->paint);
+    hiss = mm_rng_below(&r, 2) == 0 ? 0 : between(&r, 0.001f, 0.02f);
+    for (int i = 0; i < MM_SOUND_SAMPLES; i++)
+        x[i] = fminf(fmaxf(x[i] + hiss * between(&r, -1, 1), -1), 1);
+}
+
+void mm_sound_play(float *x, const struct mm_scene *s, bool plain)
+{
     memset(x, 0, MM_SOUND_SAMPLES * sizeof(*x));
     for (int k = 0; k < s->n; k++) {
         const int at = (int)(s->obj[k].y * MM_SOUND_SAMPLES);
 
         play(x + at, MM_SOUND_SAMPLES - at, &s->obj[k]);
     }
-    mm_rng_seed(&r, s->paint);
-    hiss = plain || mm_rng_below(&r, 2) == 0 ? 0 : between(&r, 0.001f, 0.02f);
-    for (int i = 0; i < MM_SOUND_SAMPLES; i++)
-        x[i] = fminf(fmaxf(x[i] + hiss * between(&r, -1, 1), -1), 1);
+    if (!plain)
+        mm_sound_hiss(x, s);
 }

@@ -11,4 +11,7 @@ enum { MM_SOUND_RATE = 16000, MM_SOUND_SAMPLES = 2 * MM_SOUND_RATE };
  * the hiss that others have. */
 void mm_sound_play(float *x, const struct mm_scene *s, bool plain);
 
+/* mm_sound_hiss: add the noise of scene s to x, half of the scenes have some; cut to -1..1. */
+void mm_sound_hiss(float *x, const struct mm_scene *s);
+
 #endif

@@ -210,6 +210,25 @@ int mm_sprites_look(const struct mm_sprites *s, int noun, bool held, int i)
     return s->noun[noun].first + (held ? s->noun[noun].seen : 0) + i;
 }
 
+int mm_sprites_all(const struct mm_sprites *s)
+{
+    return (int)s->looks;
+}
+
+int mm_sprites_noun_of(const struct mm_sprites *s, int look)
+{
+    return s->look[look].noun;
+}
+
+int mm_sprites_sounds(const struct mm_sprites *s)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < s->looks; i++)
+        n += s->look[i].sound[0] != '\0';
+    return n;
+}
+
 const char *mm_sprites_artist(const struct mm_sprites *s, int look)
 {
     return s->look[look].artist;

@@ -29,8 +29,11 @@ const char *mm_sprites_plural(const struct mm_sprites *s, int noun);
  * 0 of those for most nouns.  mm_sprites_look: the picture's number, for drawing. */
 int mm_sprites_looks(const struct mm_sprites *s, int noun, bool held);
 int mm_sprites_look(const struct mm_sprites *s, int noun, bool held, int i);
+int mm_sprites_all(const struct mm_sprites *s);              /* pictures in all */
+int mm_sprites_noun_of(const struct mm_sprites *s, int look); /* what picture look shows */
+int mm_sprites_sounds(const struct mm_sprites *s);           /* pictures that have a sound */
 const char *mm_sprites_artist(const struct mm_sprites *s, int look);
-const char *mm_sprites_sound(const struct mm_sprites *s, int look); /* path or NULL */
+const char *mm_sprites_sound(const struct mm_sprites *s, int look); /* file or NULL */
 
 /* mm_sprites_colour: the mean colour of a picture, 0..255; errors as mm_sprites_cover. */
 MM_MUST_CHECK int mm_sprites_colour(float *rgb, struct mm_sprites *s, int look, struct mm_err *e);

@@ -31,7 +31,7 @@ int mm_synth_new(struct mm_synth_item **it, const struct mm_synth_opts *o, struc
         k->labels = malloc(n);
         ok = k->px != NULL && k->labels != NULL;
     }
-    if (ok && o->picture && o->scene.tiers >> MM_SOUNDS & 1) {
+    if (ok && o->picture && (o->scene.tiers & (1u << MM_SOUNDS | 1u << MM_CRIES))) {
         k->samples = malloc(MM_SOUND_SAMPLES * sizeof(*k->samples));
         ok = k->samples != NULL;
     }
@@ -159,12 +159,12 @@ static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
 
 const char *mm_synth_suffix(enum mm_tier tier)
 {
-    return tier == MM_CLIPS ? "mp4" : tier == MM_SOUNDS ? "wav" : "png";
+    return tier == MM_CLIPS ? "mp4" : mm_tier_is_heard(tier) ? "wav" : "png";
 }
 
 const char *mm_synth_medium(enum mm_tier tier)
 {
-    return tier == MM_CLIPS ? "video" : tier == MM_SOUNDS ? "audio" : "image";
+    return tier == MM_CLIPS ? "video" : mm_tier_is_heard(tier) ? "audio" : "image";
 }
 
 static int picture(struct mm_synth_item *it, struct mm_synth_maker *m, struct mm_err *e)
@@ -205,8 +205,14 @@ static int sound(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
     int rc = 0;
 
     it->frames = 0;
-    mm_sound_play(it->samples, &it->s, o->plain);
-    if (o->file)
+    if (it->s.tier == MM_SOUNDS) {
+        mm_sound_play(it->samples, &it->s, o->plain);
+    } else {
+        rc = mm_voices_play(it->samples, o->voices, &it->s, e);
+        if (!o->plain)
+            mm_sound_hiss(it->samples, &it->s);
+    }
+    if (rc == 0 && o->file)
         rc = mm_audio_wav(&wav, &n, &a, MM_WAV_S16, e);
     if (rc == 0 && o->file) {
         mm_buf_reset(&it->file);
@@ -229,9 +235,9 @@ int mm_synth_make(struct mm_synth_item *it, struct mm_synth_maker *m, uint64_t i
              mm_split_name(it->s.split), (unsigned long long)it->s.seed, (unsigned long long)index);
     mm_finish_of(&it->finish, &it->s, o->plain);
     if (o->picture)
-        rc = it->s.tier == MM_SOUNDS  ? sound(it, o, e)
-             : it->s.tier == MM_CLIPS ? clip(it, m, e)
-                                      : picture(it, m, e);
+        rc = mm_tier_is_heard(it->s.tier) ? sound(it, o, e)
+             : it->s.tier == MM_CLIPS     ? clip(it, m, e)
+                                          : picture(it, m, e);
     mm_questions_reset(&it->q);
     if (rc == 0 && o->questions > 0)
         rc = mm_questions_ask(&it->q, &v, o->balance, o->questions, e);

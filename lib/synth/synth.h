@@ -8,6 +8,7 @@
 #include "synth/picture.h"
 #include "synth/question.h"
 #include "synth/scene.h"
+#include "synth/voice.h"
 
 /* What a run makes; everything pointed to is borrowed. */
 struct mm_synth_opts {
@@ -17,11 +18,13 @@ struct mm_synth_opts {
     bool picture;       /* draw it at all */
     bool labels;        /* label map and boxes */
     bool file;          /* encode it: PNG, MP4 or WAV */
+    bool masks;         /* records: the label map too */
     int questions;      /* forms that are tried for each scene */
     unsigned turns;     /* bit set of 1 << enum mm_turn: what a talk is made of */
     const struct mm_balance *balance;
     struct mm_sprites *sprites;
     struct mm_fonts *fonts;
+    struct mm_voices *voices;
 };
 
 /* A turn of a talk, its texts in the item's buffer `talk`. */

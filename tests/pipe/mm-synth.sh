@@ -170,6 +170,26 @@ ok "the same files for one thread" $?
 t "sounds in words" 0 mm-synth -s 3 -n 300 --tier sounds --format text
 has "pitch" out '^Is the [a-z ]* high or low? \(high\|low\)$'
 has "order" out '^Can you hear the [a-z ]* before the '
+t "no sounds" 65 mm-synth --tier cries --sprites sprites -o x.mmt
+cat >cry.py <<'P'
+import numpy as np, wave
+for name, hz in (('a', 300), ('b', 1200)):
+    w = wave.open('sprites/%s.wav' % name, 'wb')
+    w.setnchannels(1); w.setsampwidth(2); w.setframerate(22050)
+    w.writeframes((8000 * np.sin(np.arange(33000) * 2 * np.pi * hz / 22050)).astype('<i2').tobytes())
+    w.close()
+P
+"$PYTHON" cry.py
+printf 'a.png\tox\toxen\tann\ta.wav\nb.png\tcat\tcats\tbob\tb.wav\nc.png\tant\tants\tann\n' >sprites/sprites.tsv
+t "cries" 0 sh -c 'mm-synth -n 20 --tier cries --sprites sprites | mm-ls --json'
+has "are samples" out '"shape":\[1,32000\],.*"modality":"audio",.*"kind":"samples"'
+has "of one thing" out '"text":"a cat."'
+grep -q 'an ant' out
+test $? = 1
+ok "that has a sound" $?
+t "masks" 0 sh -c 'mm-synth -n 2 --masks | mm-ls --json'
+has "are records" out '"dtype":"u8","shape":\[64,64\],.*"kind":"mask","name":"mask"'
+t "masks in a folder" 64 mm-synth --masks --format coco -o x
 t "clips as COCO" 64 mm-synth --tier clips --format coco -o x
 t "clips of odd size" 64 mm-synth --tier clips --size 33 -o x.mmt
 

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "media/audio.h"
 #include "media/image.h"
 #include "synth/movie.h"
 #include "synth/scene.h"
 #include "synth/sound.h"
+#include "synth/voice.h"
 
 static void test_clips(void **state)
 {
@@ -173,12 +175,66 @@ static void test_sounds(void **state)
     mm_scene_maker_free(m);
 }
 
+/* A tone of 400 Hz at 22,050 samples a second is 400 Hz, times how fast it is played. */
+static void test_voices(void **state)
+{
+    static float tone[30000], x[MM_SOUND_SAMPLES];
+    const struct mm_audio a = { 22050, 1, 30000, tone };
+    char dir[] = "/tmp/test_synth.XXXXXX", path[300];
+    struct mm_scene_opts o = { .tiers = 1u << MM_CRIES };
+    struct mm_scene_maker *m;
+    struct mm_sprites *sp;
+    struct mm_voices *v;
+    struct mm_scene s;
+    unsigned char *wav;
+    size_t n;
+    FILE *f;
+
+    (void)state;
+    for (int i = 0; i < 30000; i++)
+        tone[i] = 0.3f * sinf((float)i * 6.2831853f * 400 / 22050);
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(mm_audio_wav(&wav, &n, &a, MM_WAV_S16, NULL), 0);
+    snprintf(path, sizeof(path), "%s/a.wav", dir);
+    assert_non_null(f = fopen(path, "wb"));
+    assert_int_equal(fwrite(wav, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    free(wav);
+    snprintf(path, sizeof(path), "%s/sprites.tsv", dir);
+    assert_non_null(f = fopen(path, "w"));
+    fputs("a.png\tox\toxen\tann\ta.wav\nb.png\tant\tants\tann\n", f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(mm_sprites_open(&sp, dir, NULL, NULL), 0);
+    assert_int_equal(mm_sprites_sounds(sp), 1);
+    assert_int_equal(mm_voices_open(&v, dir, sp, NULL), 0);
+    o.sprites = sp;
+    assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
+    for (uint64_t i = 0; i < 40; i++) {
+        int at;
+
+        assert_int_equal(mm_scene_make(&s, m, i, NULL), 0);
+        assert_string_equal(mm_scene_noun(&s, 0, sp), "ox");
+        assert_int_equal(mm_voices_play(x, v, &s, NULL), 0);
+        at = (int)(s.obj[0].y * MM_SOUND_SAMPLES);
+        assert_int_equal(crossings(x, at), 0);
+        assert_true(fabs(crossings(x + at, 8000) - 2 * 400 * 0.5 * (double)s.obj[0].r) < 8);
+    }
+    mm_scene_maker_free(m);
+    mm_voices_close(v);
+    mm_sprites_close(sp);
+    assert_int_equal(remove(path), 0);
+    snprintf(path, sizeof(path), "%s/a.wav", dir);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(remove(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clips),
         cmocka_unit_test(test_movie),
         cmocka_unit_test(test_sounds),
+        cmocka_unit_test(test_voices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
