@@ -87,6 +87,7 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
         mm_attention_tile_init_avx2(k);
         mm_qrow_init_avx2(k);
         mm_tile_init_avx2(k);
+        mm_unpack_init_avx2(k);
     }
     /* These files are compiled for VNNI and VBMI too: Ice Lake and Zen 4 on. */
     if ((cpu & MM_CPU_AVX512) && (cpu & MM_CPU_VNNI)) {

