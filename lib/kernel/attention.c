@@ -401,6 +401,7 @@ int mm_attention_many(const struct mm_attn_item *items, size_t n, struct mm_pool
     size_t tiles = 0, left = 0, part = 0, bytes;
     struct unit u;
     struct work layout;
+    void *own = NULL;
 
     for (size_t i = 0; i < n; i++) {
         const struct mm_attn *a = &items[i].a;
@@ -415,7 +416,7 @@ int mm_attention_many(const struct mm_attn_item *items, size_t n, struct mm_pool
         return 0;
     if (!job_bytes(&bytes, &j, n, threads, left, part))
         return MM_ENOMEM;
-    j.work = aligned_alloc(64, bytes);
+    j.work = p ? mm_pool_scratch(p, bytes) : (own = aligned_alloc(64, bytes));
     if (!j.work)
         return MM_ENOMEM;
     float *parts = j.work + threads * j.work_floats;
@@ -426,7 +427,7 @@ int mm_attention_many(const struct mm_attn_item *items, size_t n, struct mm_pool
     }
     share(&j, (atomic_size_t *)(void *)(j.units + n), parts);
     mm_pool_run(p, tiles, attend_tile, &j);
-    free(j.work);
+    free(own);
     return 0;
 }
 

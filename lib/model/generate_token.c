@@ -5,7 +5,10 @@
 
 #include "model/generate_impl.h"
 
-enum { RESERVE = 4096 }; /* tokens an answer has room for from the start */
+enum {
+    RESERVE = 4096,  /* tokens an answer has room for from the start, */
+    TOKEN_BYTES = 16 /* and its text, so many bytes a token */
+};
 
 static int no_memory(struct mm_err *e)
 {
@@ -24,7 +27,9 @@ static int reserve(const struct mm_gen *g, struct mm_place *l)
     n = n < RESERVE ? n : RESERVE;
     if (!mm_grow(&a->ids, &a->id_cap, n + 1, sizeof(*a->ids)) ||
         !mm_grow(&a->logprobs, &a->lp_cap, n + 1, sizeof(*a->logprobs)) ||
-        !mm_grow(&l->seq.id, &l->seq.cap, l->seq.n + n + 1, sizeof(*l->seq.id)))
+        !mm_grow(&l->seq.id, &l->seq.cap, l->seq.n + n + 1, sizeof(*l->seq.id)) ||
+        !mm_grow(&l->text.out.p, &l->text.out.cap, TOKEN_BYTES * n + 1, 1) ||
+        !mm_grow(&l->text.held.p, &l->text.held.cap, TOKEN_BYTES * TOKEN_BYTES, 1))
         return MM_ENOMEM;
     return 0;
 }

@@ -435,12 +435,70 @@ static void generation(void **state)
     mm_llm_close(&w.llm);
 }
 
+/* Once running, a token allocates nothing: two sequences, text and log-probabilities. */
+static void steady(void **state)
+{
+    enum { WARM = 10, STEPS = 60 };
+    static const char text[] = "Hello world, here I am";
+    static const enum mm_arith arith[] = { MM_ARITH_EXACT, MM_ARITH_FAST };
+    char path[600];
+    const struct mm_adapt_spec spec = { .path = path };
+    struct mm_err e = { 0 };
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s", golden("weights/gguf-llama-kmix/model"));
+    for (size_t i = 0; i < COUNT(arith); i++) {
+        struct world w = { .kv = MM_F16, .temperature = 0.8 * (double)i };
+        struct mm_pool *pool = mm_pool_new(2);
+        struct mm_parts parts = { 0 };
+        struct mm_prompt p = { 0 };
+        struct mm_answer a[2] = { { 0 } };
+        struct mm_gen *g = NULL;
+        struct mm_batch *b = NULL;
+        uint64_t sum = 0;
+        size_t before = 0;
+
+        if (mm_llm_open(&w.llm, &spec, &e) < 0 || mm_ctx_init(&w.ctx, pool, arith[i], &e) < 0 ||
+            mm_parts_text(&parts, MM_PART_TEXT, text, sizeof(text) - 1, &e) < 0 ||
+            mm_prompt_build(&p, &w.llm.prompt, &parts, &e) < 0)
+            fail_msg("%s", e.msg);
+        struct mm_gen_spec o = gen_spec(&w);
+        o.max_new = o.context = 2 * STEPS;
+        o.keep_logits = false;
+        o.sample.ignore_eos = true;
+        assert_int_equal(mm_gen_new(&g, w.llm.m, w.llm.tok, &w.ctx, &o, &e), 0);
+        assert_int_equal(mm_batch_new(&b, g, 2, &e), 0);
+        struct mm_request r[2] = {
+            { .prompt = &p, .answer = &a[0], .emit = emit, .arg = &sum },
+            { .prompt = &p, .number = 1, .answer = &a[1], .emit = emit, .arg = &sum }
+        };
+        for (size_t k = 0; k < 2; k++)
+            assert_int_equal(mm_batch_add(b, &r[k], &e), 0);
+        for (size_t k = 0; k < STEPS; k++) {
+            if (k == WARM)
+                before = nomem.count;
+            assert_int_equal(mm_batch_step(b, &e), 0);
+        }
+        assert_int_equal(nomem.count, before);
+        assert_true(before > 0 && a[1].n >= STEPS - 2 && !r[0].done && !r[1].done);
+        mm_batch_free(b);
+        mm_gen_free(g);
+        for (size_t k = 0; k < 2; k++)
+            mm_answer_free(&a[k]);
+        mm_prompt_free(&p);
+        mm_parts_free(&parts);
+        mm_ctx_free(&w.ctx);
+        mm_llm_close(&w.llm);
+        mm_pool_free(pool);
+    }
+}
+
 /* ----------------------------------------------------------------------------- */
 
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, nomem_verdict)
-    const struct CMUnitTest t[] = { T(pictures), T(audio), T(clip), T(generation) };
+    const struct CMUnitTest t[] = { T(pictures), T(audio), T(clip), T(generation), T(steady) };
 
     return cmocka_run_group_tests(t, nomem_setup, nomem_teardown);
 }
