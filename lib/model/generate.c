@@ -11,7 +11,10 @@
 #include "tensor/op.h"
 #include "tensor/times.h"
 
-enum { LOGIT_CHUNK = 64 }; /* rows of a pass with the logits of each */
+enum {
+    LOGIT_CHUNK = 64, /* rows of a pass with the logits of each */
+    PIECE = 256       /* bytes of text of a token, at first */
+};
 
 const char *mm_stop_name(enum mm_stop s)
 {
@@ -62,7 +65,8 @@ int mm_gen_new(struct mm_gen **out, const struct mm_llama *m, const struct mm_to
     g->past.logits = calloc(g->vocab, sizeof(*g->past.logits));
     g->work = calloc(g->vocab, sizeof(*g->work));
     g->spare = spec->gram ? calloc(g->vocab, sizeof(*g->spare)) : NULL;
-    int rc = g->past.logits && g->work && (g->spare || !spec->gram) ? 0 : no_memory(e);
+    const bool room = mm_grow(&g->piece.p, &g->piece.cap, PIECE, 1);
+    int rc = g->past.logits && g->work && (g->spare || !spec->gram) && room ? 0 : no_memory(e);
     if (rc == 0)
         rc = mm_sampler_new(&g->sampler, &spec->sample, g->vocab, e);
     if (rc < 0)
