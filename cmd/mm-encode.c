@@ -79,6 +79,8 @@ struct encoder {
     const char *prompt;      /* what is left of -p in this item */
     uint64_t seen;           /* pictures of this item */
     uint64_t pictures;
+    struct mm_times_row open, prepare; /* the model; pictures, decoding too */
+    struct mm_times times;
     bool stop;               /* the last failure was no item's */
     bool dead;               /* nothing more can be written, or shall be */
     bool failed;             /* an item did, with --keep-going */
@@ -224,10 +226,11 @@ static int take_picture(struct encoder *en, const struct mm_operand *op)
 
     if (!en->t.vision.tower)
         return mm_err_set(e, MM_EMISSING, "%s: holds no vision tower", mm_ckpt_path(en->t.ck));
-    if ((rc = mm_preprocess_decode(&px, op->bytes.p, op->bytes.n, op->what, en->o->upright,
-                                   &en->t.vision.pre, e)) < 0)
-        return rc;
-    rc = push_picture(en, &px, op->what);
+    const double start = mm_now();
+    rc = mm_preprocess_decode(&px, op->bytes.p, op->bytes.n, op->what, en->o->upright,
+                              &en->t.vision.pre, e);
+    en->prepare.s += mm_now() - start;
+    rc = rc < 0 ? rc : push_picture(en, &px, op->what);
     mm_pixels_free(&px);
     return rc;
 }
@@ -294,9 +297,10 @@ static int take_tokens(struct encoder *en, struct mm_rec *rec)
 /* A record of an input stream: encoded, or passed on as it is. */
 static int take_record(struct encoder *en, struct mm_rec *rec)
 {
-    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "pixels") && en->t.vision.tower)
+    const bool tensor = rec->type == MM_REC_TENSOR;
+    if (tensor && mm_rec_is(rec, "pixels") && en->t.vision.tower)
         return take_pixels(en, rec);
-    if (rec->type == MM_REC_TENSOR && mm_rec_is(rec, "tokens") && en->t.text)
+    if (tensor && mm_rec_is(rec, "tokens") && en->t.text)
         return take_tokens(en, rec);
     if (rec->type == MM_REC_TEXT && en->o->text && en->t.text && !mm_rec_is_error(rec))
         return take_text(en, rec->data, rec->size, mm_rec_int(rec, "item", -1),
@@ -394,13 +398,11 @@ static int take_operand(struct encoder *en, const char *s, size_t i)
     struct mm_pixels px;
     int rc = en->ahead ? mm_ahead_take(en->ahead, i, &px, &en->cmd->err) : 0;
 
-    if (rc > 0) {
-        rc = push_picture(en, &px, s);
+    if (rc) {
+        rc = rc < 0 ? rc : push_picture(en, &px, s);
         mm_pixels_free(&px);
         return rc;
     }
-    if (rc < 0)
-        return rc;
     if (!en->o->text || !strcmp(s, "-"))
         return take_file(en, s);
     rc = take_text(en, s, strlen(s), en->item, s);
@@ -448,6 +450,7 @@ static int take_files(struct encoder *en, char *const *paths, size_t n)
         mm_progress_step(&p, i + 1);
     }
     mm_progress_end(&p);
+    en->prepare.s += mm_ahead_seconds(en->ahead);
     mm_ahead_free(en->ahead);
     en->ahead = NULL;
     return rc < 0 ? rc : flush(en, true);
@@ -468,12 +471,13 @@ static int start(struct encoder *en)
     en->pool = mm_pool_new(cmd->threads);
     if (!en->pool)
         return mm_err_set(e, MM_ENOMEM, "cannot start %d threads", cmd->threads);
-    if ((rc = mm_towers_pack(&en->t, en->pool, e)) < 0 ||
+    if ((!getenv("NOPACK") && (rc = mm_towers_pack(&en->t, en->pool, e)) < 0) ||
         (rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST,
                           e)) < 0)
         return rc;
     en->stages = (struct mm_stage_file){ en->trace, &en->item };
     mm_trace_to(&en->ctx, &en->stages);
+    en->ctx.times = cmd->verbose ? &en->times : NULL;
     struct mm_featq_conf conf = { .vision = en->t.vision.tower, .text = en->t.text,
                                   .select = en->t.vision.select, .ctx = &en->ctx,
                                   .out = en->out, .batch = en->o->batch, .pool = en->o->pool,
@@ -482,15 +486,30 @@ static int start(struct encoder *en)
     return mm_featq_new(&en->q, &conf, e);
 }
 
+static void say_times(const struct encoder *en)
+{
+    struct mm_buf b = { 0 };
+
+    mm_times_line(&b, "open", &en->open);
+    mm_times_line(&b, "preprocess", &en->prepare);
+    mm_encoder_times(&b, &en->times);
+    mm_buf_printf(&b, "%" PRIu64 " pictures, %" PRIu64 " runs of the encoder, %.1f MiB at most",
+                  en->pictures, mm_featq_passes(en->q),
+                  (double)mm_arena_peak(en->ctx.arena) / 1048576.0);
+    mm_cmd_info_lines(en->cmd, b.p);
+    mm_buf_free(&b);
+}
+
 static int run(struct encoder *en, char *const *argv, int n)
 {
     static char *const standard_input[] = { (char *)"-" };
     struct mm_cmd *cmd = en->cmd;
     struct mm_files files = { 0 };
-    int rc;
-
-    if ((rc = start(en)) < 0)
+    const double begin = mm_now();
+    int rc = start(en);
+    if (rc < 0)
         return rc;
+    en->open.s = mm_now() - begin;
     if (en->o->files_from) {
         const char sep = en->o->null ? '\0' : '\n';
 
@@ -504,9 +523,7 @@ static int run(struct encoder *en, char *const *argv, int n)
         rc = mm_trace_close(en->trace, &cmd->err);
         en->trace = NULL; /* closed */
     }
-    mm_cmd_info(cmd, "%" PRIu64 " pictures, %" PRIu64 " runs of the encoder, %.1f MiB at most",
-                en->pictures, mm_featq_passes(en->q),
-                (double)mm_arena_peak(en->ctx.arena) / 1048576.0);
+    say_times(en);
     return rc;
 }
 

@@ -439,11 +439,9 @@ static int fault(void *arg, const struct mm_job *j)
 static void say_stats(struct app *a)
 {
     struct mm_buf b = { 0 };
-    char *line;
 
     mm_report(&b, &a->report, mm_gen_stats(a->gen));
-    for (char *save = b.p; save && (line = strtok_r(NULL, "\n", &save));)
-        mm_cmd_info(a->cmd, "%s", line);
+    mm_cmd_info_lines(a->cmd, b.p);
     mm_buf_free(&b);
 }
 

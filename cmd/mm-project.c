@@ -11,9 +11,11 @@
 
 #include "base/buf.h"
 #include "base/cmd.h"
+#include "base/progress.h"
 #include "model/projector.h"
 #include "stream/cmdio.h"
 #include "stream/trace.h"
+#include "tensor/times.h"
 
 static const char usage[] = "mm-project [-qv] -m model [--merge how] [file ...]";
 static const char help[] =
@@ -63,6 +65,8 @@ struct projector {
     int64_t item;   /* at hand, -1: a record without one */
     bool bad;       /* it has failed, what is left of it is skipped */
     bool failed;    /* an item did, with --keep-going */
+    double open_s;
+    struct mm_times times;
 };
 
 /* Number of views of a features record: the leading axis, if it has three. */
@@ -294,10 +298,22 @@ static int filter(struct projector *pr)
     return rc;
 }
 
+static void say_times(const struct projector *pr)
+{
+    const struct mm_times_row open = { .s = pr->open_s };
+    struct mm_buf b = { 0 };
+
+    mm_times_line(&b, "open", &open);
+    mm_times_line(&b, "project", &pr->times.at[MM_TIMES_PREFILL][0]);
+    mm_cmd_info_lines(pr->cmd, b.p);
+    mm_buf_free(&b);
+}
+
 static int run(struct projector *pr, char *const *paths, int n)
 {
     const struct opts *o = pr->o;
     struct mm_err *e = &pr->cmd->err;
+    const double start = mm_now();
     char *path = NULL;
     int rc;
 
@@ -319,7 +335,11 @@ static int run(struct projector *pr, char *const *paths, int n)
     mm_input_renumber(pr->in);
     pr->stages = (struct mm_stage_file){ pr->trace, &pr->item };
     mm_trace_to(&pr->ctx, &pr->stages);
-    return filter(pr);
+    pr->ctx.times = pr->cmd->verbose ? &pr->times : NULL;
+    pr->open_s = mm_now() - start;
+    rc = filter(pr);
+    say_times(pr);
+    return rc;
 }
 
 static void close_all(struct projector *pr)

@@ -243,6 +243,16 @@ static void report(const struct mm_cmd *c)
     fprintf(stderr, "%s: %s\n", c->prog, c->err.msg[0] != '\0' ? c->err.msg : "internal error");
 }
 
+void mm_cmd_info_lines(const struct mm_cmd *c, const char *text)
+{
+    while (text && *text) {
+        const size_t n = strcspn(text, "\n");
+
+        mm_cmd_info(c, "%.*s", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
 void mm_cmd_fail(struct mm_cmd *c)
 {
     if (c->err.code == MM_OK)

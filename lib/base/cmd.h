@@ -61,6 +61,9 @@ void mm_cmd_usage(struct mm_cmd *c, const char *fmt, ...) MM_PRINTF(2, 3)
 void mm_cmd_warn(const struct mm_cmd *c, const char *fmt, ...) MM_PRINTF(2, 3);
 void mm_cmd_info(const struct mm_cmd *c, const char *fmt, ...) MM_PRINTF(2, 3);
 
+/* mm_cmd_info_lines: mm_cmd_info of each line of text, which may be NULL. */
+void mm_cmd_info_lines(const struct mm_cmd *c, const char *text);
+
 /* mm_cmd_fail: print err (MM_EIO on a closed pipe dies quietly by SIGPIPE),
  * remove temporaries, exit with its status. */
 void mm_cmd_fail(struct mm_cmd *c) __attribute__((noreturn));

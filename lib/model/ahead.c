@@ -133,6 +133,8 @@ int mm_ahead_take(struct mm_ahead *a, size_t i, struct mm_pixels *px, struct mm_
 
 double mm_ahead_seconds(struct mm_ahead *a)
 {
+    if (!a)
+        return 0;
     pthread_mutex_lock(&a->lock);
     const double s = a->seconds;
     pthread_mutex_unlock(&a->lock);

@@ -30,7 +30,7 @@ void mm_ahead_free(struct mm_ahead *a); /* takes NULL; ends the picture at hand 
 MM_MUST_CHECK int mm_ahead_take(struct mm_ahead *a, size_t i, struct mm_pixels *px,
                                 struct mm_err *e);
 
-/* mm_ahead_seconds: spent in decoding and preparing so far. */
+/* mm_ahead_seconds: spent in decoding and preparing so far; takes NULL. */
 double mm_ahead_seconds(struct mm_ahead *a);
 
 #endif

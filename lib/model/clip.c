@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "model/clip_load.h"
+#include "tensor/times.h"
 
 struct mm_clip_vision {
     struct mm_clip_tower t;
@@ -194,6 +195,8 @@ void mm_clip_see(struct mm_ctx *c, const struct mm_clip_vision *m, const struct 
         return;
     const struct mm_scope scope = mm_scope_open(c);
     struct mm_var *x = embed_patches(c, t, pixels);
+    mm_times_lap_linear(c, MM_ENCODER_EMBED, (size_t)(shape[0] * grid * grid),
+                        (const struct mm_var *[]){ t->patch }, 1);
     for (int64_t b = 0; x; b++) {
         x = mm_scope_close(c, scope, x);
         for (int i = 0; i < s->n; i++)
@@ -214,6 +217,7 @@ void mm_clip_see(struct mm_ctx *c, const struct mm_clip_vision *m, const struct 
     out->features = s->cls ? full : patches;
     if (s->pooled)
         pool(c, t, last, out);
+    mm_times_lap(c, MM_ENCODER_SELECT, 0, 0);
 }
 
 /* --- text --------------------------------------------------------------------------- */
@@ -274,6 +278,7 @@ void mm_clip_read(struct mm_ctx *c, const struct mm_clip_text *m, const int32_t 
     const int64_t row[2] = { 1, t->c.width };
 
     *out = (struct mm_clip_out){ 0 };
+    mm_times_lap(c, MM_ENCODER_EMBED, 0, 0);
     for (int64_t b = 0; x && b < t->c.layers; b++)
         x = mm_scope_close(c, scope, mm_encoder_forward(c, &t->layers[b], x, &spec, (size_t)b));
     x = mm_layer_norm(c, x, t->post_w, t->post_b, t->c.eps);
@@ -292,4 +297,5 @@ void mm_clip_read(struct mm_ctx *c, const struct mm_clip_text *m, const int32_t 
         out->embed = mm_linear(c, out->pooled, t->proj, NULL);
     mm_trace_stage(c, out->embed, "text.embed");
     trace_normed(c, out->embed, "text.embed.norm");
+    mm_times_lap(c, MM_ENCODER_SELECT, 0, 0);
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/size.h"
+#include "tensor/times.h"
 
 enum { MAX_HELD = 64 << 20 }; /* bytes of records that only wait */
 
@@ -187,6 +188,7 @@ static int run_pass(struct mm_featq *q, size_t n, struct mm_err *e)
     struct mm_clip_out out = { 0 };
 
     mm_trace_stage(c, x, "pixel_values");
+    mm_times_start(c, n, 0);
     if (x)
         mm_clip_see(c, q->c.vision, x, &q->c.select, &out);
     y = !q->c.pool ? out.features : out.embed ? out.embed : out.pooled;
@@ -251,6 +253,7 @@ static int put_texts(struct mm_featq *q, const struct entry *x, struct mm_err *e
     struct mm_clip_out out = { 0 };
     int rc;
 
+    mm_times_start(c, x->rows, 0);
     mm_clip_read(c, q->c.text, x->ids.v, (int64_t)x->rows, (int64_t)(x->ids.n / x->rows), &out);
     q->passes++;
     const struct mm_var *y = out.embed ? out.embed : out.pooled;

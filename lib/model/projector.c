@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "tensor/op.h"
+#include "tensor/times.h"
 
 enum { MAX_DEPTH = 8 };
 
@@ -213,6 +214,7 @@ struct mm_var *mm_project(struct mm_ctx *c, const struct mm_projector *p, const 
 
     if (!x)
         return NULL;
+    mm_times_start(c, 1, 0);
     y = p->depth ? mm_linear(c, x, p->w[0], p->b[0]) : mm_reshape(c, x, x->t.ndim, x->t.shape);
     mm_trace_stage(c, y, "projector.0");
     for (int i = 1; i < p->depth; i++) {
@@ -222,6 +224,8 @@ struct mm_var *mm_project(struct mm_ctx *c, const struct mm_projector *p, const 
         y = mm_linear(c, y, p->w[i], p->b[i]);
     }
     mm_trace_stage(c, y, "projector");
+    mm_times_lap_linear(c, 0, mm_tensor_count(&x->t) / (size_t)mm_projector_in(p),
+                        (const struct mm_var *const *)p->w, p->depth);
     return y;
 }
 

@@ -29,7 +29,7 @@ MM_MUST_CHECK int mm_projector_pack(struct mm_projector *p, const struct mm_ckpt
 
 const struct mm_var *mm_projector_newline(const struct mm_projector *p); /* [dim], or NULL */
 
-/* mm_project: x [..., in] -> [..., out].  Traces projector.0, projector.act, projector. */
+/* mm_project: x [..., in] -> [..., out]; lapped as stage 0 (tensor/times.h).  Traces projector.0, projector.act, projector. */
 struct mm_var *mm_project(struct mm_ctx *c, const struct mm_projector *p, const struct mm_var *x);
 
 /* How the views of one picture lie. */

@@ -1,17 +1,15 @@
 /* report.c: see report.h. */
 #include "model/report.h"
 
+#include <stdio.h>
+
 static void stages(struct mm_buf *out, const char *kind, const struct mm_times_row *row)
 {
+    char name[64];
+
     for (int i = 0; i < MM_LLAMA_STAGES; i++) {
-        if (row[i].s <= 0)
-            continue;
-        mm_buf_printf(out, "time %s.%s %.3f ms", kind, mm_llama_stage_name((enum mm_llama_stage)i),
-                      1e3 * row[i].s);
-        if (row[i].bytes > 0)
-            mm_buf_printf(out, " %.1f GFLOP/s %.1f GB/s", 1e-9 * row[i].flop / row[i].s,
-                          1e-9 * row[i].bytes / row[i].s);
-        mm_buf_char(out, '\n');
+        snprintf(name, sizeof(name), "%s.%s", kind, mm_llama_stage_name((enum mm_llama_stage)i));
+        mm_times_line(out, name, &row[i]);
     }
 }
 

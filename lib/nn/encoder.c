@@ -1,6 +1,20 @@
 /* encoder.c: one pre-norm transformer block. */
 #include "nn/encoder.h"
 
+void mm_encoder_times(struct mm_buf *out, const struct mm_times *t)
+{
+    static const char *const name[] = { "embed", "qkv", "attention", "o", "mlp", "select" };
+
+    for (int i = 0; i < MM_ENCODER_STAGES; i++)
+        mm_times_line(out, name[i], &t->at[MM_TIMES_PREFILL][i]);
+}
+
+/* Each of B T rows of D with T keys; keys and values are read once. */
+static void lap_attention(struct mm_ctx *c, double B, double T, double D)
+{
+    mm_times_lap(c, MM_ENCODER_ATTENTION, 4 * B * T * T * D, 2 * B * T * D * sizeof(float));
+}
+
 struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,
                                   struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
 {
@@ -16,13 +30,18 @@ struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_laye
     mm_linear_group(c, p, mm_layer_norm(c, x, y->ln1_w, y->ln1_b, s->eps), w, b, 3);
     for (int j = 0; j < 3; j++)
         p[j] = mm_reshape(c, p[j], 4, split);
+    mm_times_lap_linear(c, MM_ENCODER_QKV, (size_t)(B * T), w, 3);
     struct mm_var *a = mm_reshape(c, mm_attend(c, p[0], p[1], p[2], NULL, &spec), 3, flat);
+    lap_attention(c, (double)B, (double)T, (double)D);
     a = mm_linear(c, a, y->o, y->o_b);
     mm_trace_stage(c, a, "%s.layers.%zu.attn", s->trace, i);
     x = mm_add(c, x, a);
+    mm_times_lap_linear(c, MM_ENCODER_O, (size_t)(B * T), (const struct mm_var *[]){ y->o }, 1);
     struct mm_var *f = mm_linear(c, mm_layer_norm(c, x, y->ln2_w, y->ln2_b, s->eps), y->fc1,
                                  y->fc1_b);
     x = mm_add(c, x, mm_linear(c, mm_activate(c, f, s->act), y->fc2, y->fc2_b));
     mm_trace_stage(c, x, "%s.layers.%zu", s->trace, i);
+    mm_times_lap_linear(c, MM_ENCODER_MLP, (size_t)(B * T),
+                        (const struct mm_var *[]){ y->fc1, y->fc2 }, 2);
     return x;
 }

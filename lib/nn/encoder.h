@@ -7,6 +7,7 @@
 #define MM_NN_ENCODER_H
 
 #include "tensor/op.h"
+#include "tensor/times.h"
 
 struct mm_encoder_layer {
     struct mm_var *ln1_w, *ln1_b, *ln2_w, *ln2_b;           /* [D] */
@@ -21,6 +22,21 @@ struct mm_encoder_spec {
     bool causal;
     const char *trace; /* prefix of stage names: PREFIX.layers.N.attn, PREFIX.layers.N */
 };
+
+/* Stages of a tower that it laps (tensor/times.h): norms, activations and sums count to
+ * the product beside them. */
+enum mm_encoder_stage {
+    MM_ENCODER_EMBED,
+    MM_ENCODER_QKV,
+    MM_ENCODER_ATTENTION,
+    MM_ENCODER_O,
+    MM_ENCODER_MLP,
+    MM_ENCODER_SELECT, /* what is taken of the hidden states, pooled, projected */
+    MM_ENCODER_STAGES
+};
+
+/* mm_encoder_times: a line for each (mm_times_line): embed, qkv, attention, o, mlp, select. */
+void mm_encoder_times(struct mm_buf *out, const struct mm_times *t);
 
 /* mm_encoder_forward: x [B, T, D] through layer number i of the trace. */
 struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,

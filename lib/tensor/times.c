@@ -48,3 +48,14 @@ void mm_times_lap_linear(struct mm_ctx *c, int stage, size_t rows, const struct 
     }
     mm_times_lap(c, stage, 2 * elements * (double)rows, bytes);
 }
+
+void mm_times_line(struct mm_buf *out, const char *name, const struct mm_times_row *row)
+{
+    if (row->s <= 0)
+        return;
+    mm_buf_printf(out, "time %s %.3f ms", name, 1e3 * row->s);
+    if (row->bytes > 0)
+        mm_buf_printf(out, " %.1f GFLOP/s %.1f GB/s", 1e-9 * row->flop / row->s,
+                      1e-9 * row->bytes / row->s);
+    mm_buf_char(out, '\n');
+}

@@ -8,6 +8,7 @@
 #ifndef MM_TENSOR_TIMES_H
 #define MM_TENSOR_TIMES_H
 
+#include "base/buf.h"
 #include "tensor/ctx.h"
 
 enum mm_times_kind { MM_TIMES_PREFILL, MM_TIMES_DECODE, MM_TIMES_KINDS };
@@ -34,5 +35,9 @@ void mm_times_lap(struct mm_ctx *c, int stage, double flop, double bytes);
 /* mm_times_lap_linear: it was the n products of `rows` rows with w (as mm_linear). */
 void mm_times_lap_linear(struct mm_ctx *c, int stage, size_t rows, const struct mm_var *const *w,
                          int n);
+
+/* mm_times_line: "time NAME MS ms[ OPERATIONS GFLOP/s BYTES GB/s]\n", the latter where
+ * bytes were counted; nothing for a stage that took no time. */
+void mm_times_line(struct mm_buf *out, const char *name, const struct mm_times_row *row);
 
 #endif

@@ -35,6 +35,14 @@ t "escapes in -p" 0 grep -F -q '"A\n"' l
 t "one item goes in passes too" 0 mm-encode -v -m "$M" -1 -B 2 "$P/cat.png" "$P/cup.png" "$P/cat.png"
 has "of the batch" err '3 pictures, 2 runs'
 
+t "where the time went" 0 mm-encode -v -m "$M" "$P/cat.png" "$P/cup.png"
+for k in open preprocess select; do
+    has "$k" err "^mm-encode: time $k [0-9.]* ms$"
+done
+for k in embed qkv attention o mlp; do
+    has "$k" err "^mm-encode: time $k [0-9.]* ms [0-9.]* GFLOP/s [0-9.]* GB/s$"
+done
+
 # pixels, and what is not ours
 t "pixels records" 0 sh -c "mm-encode -m '$M' --exact --trace tr.mmt '$P/cat.png' >e.mmt &&
     mm-cut -w name=pixel_values tr.mmt | mm-cut -a kind=pixels | mm-encode -m '$M' --exact >f.mmt &&

@@ -9,6 +9,9 @@ t "features become embeds" 0 sh -c "mm-project -m '$M' <f.mmt >e.mmt && mm-ls e.
 has "of the model's width" out '\[25,60\].*kind=embeds'
 t "from an operand" 0 sh -c "mm-project -m '$M' f.mmt | cmp - e.mmt"
 t "attributes are kept" 0 grep -a -q '^source: .*cup.png' e.mmt
+t "where the time went" 0 mm-project -v -m "$M" f.mmt
+has "opening" err '^mm-project: time open [0-9.]* ms$'
+has "projecting" err '^mm-project: time project [0-9.]* ms [0-9.]* GFLOP/s [0-9.]* GB/s$'
 t "any number of threads" 0 sh -c "mm-project -m '$M' -j 3 f.mmt | cmp - e.mmt"
 mm-encode -m "$N/model" "$N/owide.png" >w.mmt
 t "anyres is packed" 0 sh -c "mm-project -m '$N/model' w.mmt >p.mmt && mm-ls p.mmt"
