@@ -471,9 +471,8 @@ static int start(struct encoder *en)
     en->pool = mm_pool_new(cmd->threads);
     if (!en->pool)
         return mm_err_set(e, MM_ENOMEM, "cannot start %d threads", cmd->threads);
-    if ((!getenv("NOPACK") && (rc = mm_towers_pack(&en->t, en->pool, e)) < 0) ||
-        (rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST,
-                          e)) < 0)
+    rc = mm_ctx_init(&en->ctx, en->pool, en->o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST, e);
+    if (rc < 0 || (en->o->text && (rc = mm_towers_pack_text(&en->t, en->pool, e)) < 0))
         return rc;
     en->stages = (struct mm_stage_file){ en->trace, &en->item };
     mm_trace_to(&en->ctx, &en->stages);

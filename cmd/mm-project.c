@@ -328,8 +328,7 @@ static int run(struct projector *pr, char *const *paths, int n)
     pr->fingerprint = mm_ckpt_fingerprint(pr->ck);
     if (!(pr->pool = mm_pool_new(pr->cmd->threads)))
         return mm_err_set(e, MM_ENOMEM, "cannot start %d threads", pr->cmd->threads);
-    if ((rc = mm_projector_pack(pr->p, pr->ck, pr->pool, e)) < 0 ||
-        (rc = mm_ctx_init(&pr->ctx, pr->pool, o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST, e)) < 0 ||
+    if ((rc = mm_ctx_init(&pr->ctx, pr->pool, o->exact ? MM_ARITH_EXACT : MM_ARITH_FAST, e)) < 0 ||
         (rc = mm_input_open(&pr->in, paths, n, o->max_record, e)) < 0)
         return rc;
     mm_input_renumber(pr->in);

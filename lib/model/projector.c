@@ -197,12 +197,6 @@ struct mm_params *mm_projector_params(struct mm_projector *p)
     return p->params;
 }
 
-int mm_projector_pack(struct mm_projector *p, const struct mm_ckpt *ck, struct mm_pool *pool,
-                      struct mm_err *e)
-{
-    return mm_params_pack(p->params, p->own ? p->own : ck, pool, e);
-}
-
 const struct mm_var *mm_projector_newline(const struct mm_projector *p)
 {
     return p->newline;

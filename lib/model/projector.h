@@ -23,10 +23,6 @@ int64_t mm_projector_in(const struct mm_projector *p);
 int64_t mm_projector_out(const struct mm_projector *p);
 struct mm_params *mm_projector_params(struct mm_projector *p);
 
-/* mm_projector_pack: mm_params_pack of its weights; ck as given to open. */
-MM_MUST_CHECK int mm_projector_pack(struct mm_projector *p, const struct mm_ckpt *ck,
-                                    struct mm_pool *pool, struct mm_err *e);
-
 const struct mm_var *mm_projector_newline(const struct mm_projector *p); /* [dim], or NULL */
 
 /* mm_project: x [..., in] -> [..., out]; lapped as stage 0 (tensor/times.h).  Traces projector.0, projector.act, projector. */

@@ -41,15 +41,9 @@ int mm_towers_open(struct mm_towers *t, const char *model, bool text_only,
     return rc;
 }
 
-int mm_towers_pack(struct mm_towers *t, struct mm_pool *pool, struct mm_err *e)
+int mm_towers_pack_text(struct mm_towers *t, struct mm_pool *pool, struct mm_err *e)
 {
-    int rc = 0;
-
-    if (t->text)
-        rc = mm_params_pack(mm_clip_text_params(t->text), t->ck, pool, e);
-    if (rc == 0 && t->vision.tower)
-        rc = mm_vision_pack(&t->vision, pool, e);
-    return rc;
+    return t->text ? mm_params_pack(mm_clip_text_params(t->text), t->ck, pool, e) : 0;
 }
 
 void mm_towers_close(struct mm_towers *t)

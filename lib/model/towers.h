@@ -20,8 +20,11 @@ struct mm_towers {
 MM_MUST_CHECK int mm_towers_open(struct mm_towers *t, const char *model, bool text_only,
                                  const struct mm_vision_opts *o, struct mm_err *e);
 
-/* mm_towers_pack: mm_params_pack of what there is. */
-MM_MUST_CHECK int mm_towers_pack(struct mm_towers *t, struct mm_pool *pool, struct mm_err *e);
+/* mm_towers_pack_text: mm_params_pack of the text tower, for many short texts.  The vision
+ * tower has hundreds of rows for each product: packing as it goes costs it less than the
+ * memory of a packed copy does. */
+MM_MUST_CHECK int mm_towers_pack_text(struct mm_towers *t, struct mm_pool *pool,
+                                      struct mm_err *e);
 
 void mm_towers_close(struct mm_towers *t); /* takes a zeroed one */
 

@@ -23,7 +23,6 @@ static int open_tower(struct mm_vision *v, const struct mm_ckpt *ck, const char 
 
         if (mm_clip_vision_open(&v->tower, ck, config, &own) == 0) {
             v->fingerprint = mm_ckpt_fingerprint(ck);
-            v->weights = ck;
             return 0;
         }
         if (own.code != MM_EMISSING || !original) {
@@ -36,7 +35,6 @@ static int open_tower(struct mm_vision *v, const struct mm_ckpt *ck, const char 
         return e->code;
     }
     v->fingerprint = mm_ckpt_fingerprint(v->tower_ck);
-    v->weights = v->tower_ck;
     return mm_clip_vision_open(&v->tower, v->tower_ck, NULL, e);
 }
 
@@ -120,11 +118,6 @@ int mm_vision_open(struct mm_vision *v, const struct mm_ckpt *ck, const struct m
     if (rc < 0)
         mm_vision_close(v);
     return rc;
-}
-
-int mm_vision_pack(struct mm_vision *v, struct mm_pool *pool, struct mm_err *e)
-{
-    return mm_params_pack(mm_clip_vision_params(v->tower), v->weights, pool, e);
 }
 
 void mm_vision_close(struct mm_vision *v)

@@ -15,7 +15,6 @@ struct mm_vision {
     struct mm_preprocess pre;
     struct mm_clip_vision *tower;
     struct mm_ckpt *tower_ck;  /* the tower's own checkpoint, or NULL */
-    const struct mm_ckpt *weights; /* what the tower was loaded from */
     uint64_t fingerprint;      /* of the weights that make features */
 };
 
@@ -31,9 +30,6 @@ struct mm_vision_opts {
  * MM_EDATA: faults of checkpoint or configuration. */
 MM_MUST_CHECK int mm_vision_open(struct mm_vision *v, const struct mm_ckpt *ck,
                                  const struct mm_vision_opts *o, struct mm_err *e);
-
-/* mm_vision_pack: mm_params_pack of the tower's weights. */
-MM_MUST_CHECK int mm_vision_pack(struct mm_vision *v, struct mm_pool *pool, struct mm_err *e);
 
 void mm_vision_close(struct mm_vision *v); /* takes a zeroed one */
 
