@@ -88,6 +88,13 @@ def llm(path, prompt=8, tokens=64, items=1, args=(), env=None):
     return {"prefill": rate[0], "decode": rate[1], "wall": wall, "rss": rss}
 
 
+def smollm2(tokens, env=None):
+    """The process from start to end, with its tokenizer: tokens/s, peak MiB."""
+    _, wall, rss = run([BIN / "mm-llm", "-m", "smollm2", "-p", "Once upon a time", "-n",
+                        str(tokens), "--ignore-eos"], env=env)
+    return tokens / wall, rss
+
+
 class Limits:
     """Best of the probes so far: GFLOP/s of f32, bf16, int8 products, GB/s of reading."""
 
