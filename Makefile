@@ -1,6 +1,6 @@
 # mm: multimodal language models as Unix pipes.  See README.md and man/mm.7.
 #
-#   make [SAN=address,undefined]   programs in build/CONFIG/bin, linked from build/bin
+#   make [SAN=address,undefined] [MPI=1]   programs in build/CONFIG/bin, linked from build/bin
 #   make check | bench [JSON=FILE] | bench-full | fuzz | demo | install | uninstall
 #
 # CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR belong to the user.
@@ -14,7 +14,7 @@ LIBDIR = $(DESTDIR)$(PREFIX)/libexec/mm
 VERSION := 0.1.0
 
 SAN ?=
-CONFIG ?= $(if $(SAN),san,release)
+CONFIG ?= $(if $(SAN),san,$(if $(filter 1,$(MPI)),mpi,release))
 B := build/$(CONFIG)
 
 PKGS := zlib libpng libjpeg libwebp libwebpdemux libwebpdemux sndfile libavformat libavcodec libswscale libswresample \
@@ -33,6 +33,13 @@ endif
 ifeq ($(COVERAGE),1)
 MM_CFLAGS += --coverage
 MM_LDFLAGS += --coverage
+endif
+
+# MPI=1: mm-train runs in several processes (OpenMPI); another configuration, as every
+# program is then linked with it.
+ifeq ($(MPI),1)
+MM_CPPFLAGS += -DMM_MPI $(shell pkg-config --cflags ompi-c)
+PKG_LIBS += $(shell pkg-config --libs ompi-c)
 endif
 
 # ISA flags are given to the files that need them alone.
@@ -75,6 +82,10 @@ $B/config: FORCE
 	@echo '$(PREFIX) $(VERSION)' | cmp -s - $@ || echo '$(PREFIX) $(VERSION)' >$@
 
 $B/lib/weights/ckpt.o $B/lib/base/cmd.o: $B/config
+
+# Loops over floats are vectors even where their length is not known; errno of sqrt is not read.
+$B/lib/tensor/%.o $B/lib/train/%.o: MM_CFLAGS += -ftree-vectorize -fvect-cost-model=dynamic \
+	-fno-math-errno
 
 $B/lib/%.o: lib/%.c
 	@mkdir -p $(@D)

@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -522,6 +524,9 @@ int main(int argc, char **argv)
     struct train t = { .cmd = &cmd, .o = &o };
     int c;
 
+    /* products take and give back scratch of many MiB all the time: keep it */
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
     mm_cmd_init(&cmd, argv[0], usage, help);
     while ((c = getopt_long(argc, argv, "m:o:B:" MM_COMMON_OPTS, longopts, NULL)) != -1)
         option(&cmd, &o, c, optarg);
@@ -538,7 +543,8 @@ int main(int argc, char **argv)
         (void)tokenizer(&o, &cmd.err);
     else
         (void)run(&t); /* the error is in cmd */
-    mm_exchange_stop(cmd.err.code != 0);
     close_all(&t);
-    return mm_cmd_finish(&cmd);
+    c = mm_cmd_finish(&cmd);
+    mm_exchange_stop(c);
+    return c;
 }

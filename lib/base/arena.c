@@ -4,10 +4,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/size.h"
 
-enum { ALIGN = 64, MIN_BLOCK = 1 << 20 };
+/* A block is at least half of all before it, up to MAX_GROWTH, and a large one begins at
+ * a huge page: touching memory page by page costs more than filling it. */
+enum { ALIGN = 64, MIN_BLOCK = 1 << 20, MAX_GROWTH = 32 << 20, HUGE_PAGE = 2 << 20 };
 
 struct block {
     struct block *next;
@@ -41,18 +44,22 @@ void mm_arena_free(struct mm_arena *a)
     free(a);
 }
 
-static struct block *new_block(size_t n)
+static struct block *new_block(size_t n, size_t before)
 {
     struct block *b = malloc(sizeof(*b));
+    size_t least = before / 2 < MAX_GROWTH ? before / 2 : MAX_GROWTH;
 
     if (b == NULL)
         return NULL;
-    b->size = n < MIN_BLOCK ? MIN_BLOCK : n;
-    b->data = aligned_alloc(ALIGN, b->size);
+    least = least < HUGE_PAGE ? MIN_BLOCK : least & ~(size_t)(HUGE_PAGE - 1);
+    b->size = n < least ? least : n;
+    b->data = aligned_alloc(b->size < HUGE_PAGE ? ALIGN : HUGE_PAGE, b->size);
     if (b->data == NULL) {
         free(b);
         return NULL;
     }
+    if (b->size >= HUGE_PAGE)
+        (void)madvise(b->data, b->size, MADV_HUGEPAGE); /* a hint */
     return b;
 }
 
@@ -69,7 +76,7 @@ static struct block *enter(struct mm_arena *a, size_t n)
     if (b != NULL) {
         *p = b->next;
     } else {
-        b = new_block(n);
+        b = new_block(n, a->cur != NULL ? a->cur->before + a->cur->used : 0);
         if (b == NULL)
             return NULL;
     }

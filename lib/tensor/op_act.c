@@ -210,18 +210,27 @@ static void swiglu_range(void *arg, size_t from, size_t to)
     mm_kern()->silu_mul(s->y + from, s->gate + from, s->up + from, to - from);
 }
 
+enum { SWIGLU_PIECE = 256 };
+
+static void swiglu_back_piece(const struct swiglu *s, size_t at, size_t n)
+{
+    const float *g = s->gate + at, *up = s->up + at, *dy = s->dy + at;
+    float e[SWIGLU_PIECE];
+
+    mm_kern()->scale(e, -1, g, n);
+    (void)mm_kern()->exp_sum(e, e, 0, n);
+    for (size_t i = 0; i < n; i++)
+        e[i] = 1 / (1 + e[i]); /* sigmoid(gate) */
+    for (size_t i = 0; s->dup && i < n; i++)
+        s->dup[at + i] += dy[i] * g[i] * e[i];
+    for (size_t i = 0; s->dgate && i < n; i++)
+        s->dgate[at + i] += dy[i] * up[i] * e[i] * (1 + g[i] * (1 - e[i]));
+}
+
 static void swiglu_back_range(void *arg, size_t from, size_t to)
 {
-    const struct swiglu *s = arg;
-
-    for (size_t i = from; i < to; i++) {
-        const float g = s->gate[i], sg = sigmoid(g);
-
-        if (s->dup)
-            s->dup[i] += s->dy[i] * g * sg;
-        if (s->dgate)
-            s->dgate[i] += s->dy[i] * s->up[i] * sg * (1 + g * (1 - sg));
-    }
+    for (size_t i = from; i < to; i += SWIGLU_PIECE)
+        swiglu_back_piece(arg, i, to - i < SWIGLU_PIECE ? to - i : SWIGLU_PIECE);
 }
 
 static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)

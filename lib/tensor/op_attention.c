@@ -236,9 +236,9 @@ static void attend_back(struct mm_ctx *c, const struct mm_node *n)
             return;
         }
     }
-    mm_grad_close(n->x[0], n->x[0]->needs_grad ? dq : NULL);
-    mm_grad_close(n->x[1], n->x[1]->needs_grad ? dk : NULL);
-    mm_grad_close(n->x[2], n->x[2]->needs_grad ? dv : NULL);
+    mm_grad_close(c, n->x[0], n->x[0]->needs_grad ? dq : NULL);
+    mm_grad_close(c, n->x[1], n->x[1]->needs_grad ? dk : NULL);
+    mm_grad_close(c, n->x[2], n->x[2]->needs_grad ? dv : NULL);
     if (db)
         mm_range_run(c, s->a.nq, s->batch * s->a.heads * s->a.nk * s->a.dim, bias_back_range,
                      &(struct bias_back){ s, q, k, v, mm_f32(n->y), n->y->grad, db });

@@ -6,6 +6,7 @@
 #include "tensor/op.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "tensor/range.h"
 #include "tensor/tape.h"
@@ -128,11 +129,27 @@ static void back_b_rows(const struct bcast *s)
     }
 }
 
+/* y = a + b of one shape: both gradients are dy. */
+static void sum_back(struct mm_ctx *c, const struct mm_node *n)
+{
+    float *db = mm_grad_open(c, n->x[1]);
+
+    if (db) {
+        memcpy(db, n->y->grad, mm_tensor_bytes(&n->y->t));
+        mm_grad_close(c, n->x[1], db);
+    }
+    mm_grad_move(n->x[0], n->y);
+}
+
 static void bcast_back(struct mm_ctx *c, const struct mm_node *n)
 {
     const enum binary *op = n->saved;
     struct bcast s;
 
+    if (*op == ADD && mm_shape_eq(&n->x[0]->t, &n->x[1]->t)) {
+        sum_back(c, n);
+        return;
+    }
     bcast_init(&s, *op, &n->x[0]->t, &n->x[1]->t);
     s.dy = n->y->grad;
     s.da = mm_grad(c, n->x[0]);

@@ -68,7 +68,6 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
     const size_t out = last_axis(&n->y->t), in = last_axis(&n->x[0]->t);
     const size_t rows = out ? mm_tensor_count(&n->y->t) / out : 0;
     float *dw = mm_grad(c, n->x[1]), *db = mm_grad(c, n->x[2]);
-    const struct mm_arena_mark mark = mm_arena_mark(c->arena);
     float *dx;
 
     if (!rows)
@@ -82,9 +81,7 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
     if (!dx)
         return;
     linear_back_x(c, dx, n->y->grad, rows, w);
-    mm_grad_close(n->x[0], dx);
-    if (dx != n->x[0]->grad)
-        mm_arena_release(c->arena, mark);
+    mm_grad_close(c, n->x[0], dx);
 }
 
 static struct mm_var *linear_result(struct mm_ctx *c, const struct mm_var *x,

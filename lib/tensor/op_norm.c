@@ -169,6 +169,22 @@ static void norm_back_w(void *arg, size_t from, size_t to)
     }
 }
 
+/* The same where row and weights are of one width: a row at a time. */
+static void norm_back_w_rows(void *arg, size_t from, size_t to)
+{
+    const struct norm *s = arg;
+
+    for (size_t r = 0; r < s->rows; r++) {
+        const float *x = s->x + r * s->width, *dy = s->dy + r * s->width;
+        const float m = s->mean[r], inv = s->inv[r];
+
+        for (size_t k = from; s->dw && k < to; k++)
+            s->dw[k] += dy[k] * ((x[k] - m) * inv);
+        for (size_t k = from; s->db && k < to; k++)
+            s->db[k] += dy[k];
+    }
+}
+
 static void norm_back(struct mm_ctx *c, const struct mm_node *n)
 {
     struct norm s = *(const struct norm *)n->saved;
@@ -185,7 +201,8 @@ static void norm_back(struct mm_ctx *c, const struct mm_node *n)
     if (s.dx)
         mm_range_run(c, s.rows, 4 * s.width, norm_back_x, &s);
     if (s.dw || s.db)
-        mm_range_run(c, s.rows_w * s.nw, 2 * s.rows * s.run, norm_back_w, &s);
+        mm_range_run(c, s.rows_w * s.nw, 2 * s.rows * s.run,
+                     s.rows_w == 1 && s.run == 1 ? norm_back_w_rows : norm_back_w, &s);
 }
 
 static struct mm_var *norm(struct mm_ctx *c, struct norm s, const struct mm_var *x,

@@ -68,7 +68,7 @@ static void seqs_back(struct mm_ctx *c, const struct mm_node *n)
     }
     for (int i = 0; i < 3; i++)
         if (x[i]->needs_grad)
-            mm_grad_close(x[i], g[i]);
+            mm_grad_close(c, x[i], g[i]);
 }
 
 struct mm_var *mm_attend_seqs(struct mm_ctx *c, const struct mm_var *q, const struct mm_var *k,

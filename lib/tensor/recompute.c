@@ -38,7 +38,7 @@ static void part_back(struct mm_ctx *c, const struct mm_node *n)
     }
     c->tape = outer;
     c->trace = trace;
-    mm_grad_close(x, dx);
+    mm_grad_close(c, x, dx);
 }
 
 struct mm_var *mm_recompute(struct mm_ctx *c, mm_part_fn *fn, const void *arg, size_t size,

@@ -10,9 +10,19 @@ struct entry {
     struct entry *before;
 };
 
+/* Memory of a gradient that is no longer needed. */
+struct spare {
+    float *p;
+    size_t n;
+};
+
+enum { SPARES = 64 };
+
 struct mm_tape {
     struct entry *last;
     size_t count;
+    struct spare spare[SPARES];
+    int nspares;
     struct mm_arena_mark mark;
 };
 
@@ -33,6 +43,7 @@ void mm_tape_reset(struct mm_ctx *c)
     mm_arena_release(c->arena, t->mark);
     t->last = NULL;
     t->count = 0;
+    t->nspares = 0;
 }
 
 void mm_tape_free(struct mm_ctx *c)
@@ -84,6 +95,31 @@ void *mm_tape_push(struct mm_ctx *c, struct mm_var *y,
     return en->node.saved;
 }
 
+/* n numbers: of the spare ones that hold them the smallest, unless it is far too large. */
+static float *take(struct mm_ctx *c, size_t n)
+{
+    struct mm_tape *t = c->tape;
+    int best = -1;
+
+    for (int i = 0; t && i < t->nspares; i++)
+        if (t->spare[i].n >= n && t->spare[i].n <= 2 * n &&
+            (best < 0 || t->spare[i].n < t->spare[best].n))
+            best = i;
+    if (best < 0)
+        return mm_ctx_alloc(c, n, sizeof(float));
+    float *p = t->spare[best].p;
+    t->spare[best] = t->spare[--t->nspares];
+    return p;
+}
+
+static void give(struct mm_ctx *c, float *p, size_t n)
+{
+    struct mm_tape *t = c->tape;
+
+    if (p && t && t->nspares < SPARES)
+        t->spare[t->nspares++] = (struct spare){ p, n };
+}
+
 float *mm_grad(struct mm_ctx *c, struct mm_var *x)
 {
     if (!x || !x->needs_grad)
@@ -91,7 +127,7 @@ float *mm_grad(struct mm_ctx *c, struct mm_var *x)
     if (!x->grad) {
         const size_t n = mm_tensor_count(&x->t);
 
-        x->grad = mm_ctx_alloc(c, n, sizeof(float));
+        x->grad = take(c, n);
         if (x->grad)
             memset(x->grad, 0, n * sizeof(float));
     }
@@ -104,16 +140,30 @@ float *mm_grad_open(struct mm_ctx *c, struct mm_var *x)
 
     if (!x || !x->needs_grad)
         return NULL;
-    g = mm_ctx_alloc(c, mm_tensor_count(&x->t), sizeof(float));
+    g = take(c, mm_tensor_count(&x->t));
     if (!x->grad)
         x->grad = g;
     return g;
 }
 
-void mm_grad_close(struct mm_var *x, const float *g)
+void mm_grad_close(struct mm_ctx *c, struct mm_var *x, float *g)
 {
-    if (g && g != x->grad)
-        mm_kern()->add(x->grad, x->grad, g, mm_tensor_count(&x->t));
+    if (!g || g == x->grad)
+        return;
+    mm_kern()->add(x->grad, x->grad, g, mm_tensor_count(&x->t));
+    give(c, g, mm_tensor_count(&x->t));
+}
+
+void mm_grad_move(struct mm_var *x, struct mm_var *y)
+{
+    if (!x || !x->needs_grad)
+        return;
+    if (x->grad) {
+        mm_kern()->add(x->grad, x->grad, y->grad, mm_tensor_count(&x->t));
+        return;
+    }
+    x->grad = y->grad;
+    y->grad = NULL;
 }
 
 void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy)
@@ -128,8 +178,11 @@ void mm_backward_from(struct mm_ctx *c, struct mm_var *y, const float *dy)
         return;
     memcpy(g, dy, mm_tensor_count(&y->t) * sizeof(float));
     for (const struct entry *en = c->tape->last; en && !c->err.code; en = en->before)
-        if (en->node.y->grad)
+        if (en->node.y->grad) {
             en->node.back(c, &en->node);
+            give(c, en->node.y->grad, mm_tensor_count(&en->node.y->t));
+            en->node.y->grad = NULL;
+        }
     c->tape->last = NULL;
     c->tape->count = 0;
 }

@@ -4,7 +4,8 @@
  * pushes one node: its backward step, inputs, output and what it saved.
  * mm_backward runs the nodes in reverse; gradients add up in var->grad.
  * Nodes, saved data and gradients of activations live in the context's arena;
- * parameters own theirs (nn/param.h).
+ * parameters own theirs (nn/param.h).  The gradient of an output is taken back for
+ * others as soon as its backward step is done.
  */
 #ifndef MM_TENSOR_TAPE_H
 #define MM_TENSOR_TAPE_H
@@ -51,14 +52,19 @@ void *mm_tape_push(struct mm_ctx *c, struct mm_var *y,
 /* mm_tape_records: would mm_tape_push record a node with these inputs? */
 bool mm_tape_records(const struct mm_ctx *c, const struct mm_var *const *x, int nx);
 
+/* mm_grad_move: y's gradient is x's too (both of one size): x takes its memory if it has none
+ * yet, else it is added. */
+void mm_grad_move(struct mm_var *x, struct mm_var *y);
+
 /* mm_grad: where to add x's gradient (f32, x's shape, zeroed at first use);
  * NULL if x is NULL or needs none, or out of memory. */
 float *mm_grad(struct mm_ctx *c, struct mm_var *x);
 
 /* For a step that writes a gradient where it should add.  mm_grad_open: memory
  * of x's size to write to, not zeroed: x->grad itself if nothing has arrived
- * yet, else scratch; NULL as mm_grad.  mm_grad_close adds scratch to x->grad. */
+ * yet, else scratch; NULL as mm_grad.  mm_grad_close adds scratch to x->grad and takes it
+ * back. */
 float *mm_grad_open(struct mm_ctx *c, struct mm_var *x);
-void mm_grad_close(struct mm_var *x, const float *g);
+void mm_grad_close(struct mm_ctx *c, struct mm_var *x, float *g);
 
 #endif

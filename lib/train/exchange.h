@@ -13,8 +13,8 @@
  * start is alone).  *rank counts from 0, *size is a power of two, else MM_EUSAGE. */
 MM_MUST_CHECK int mm_exchange_start(int *rank, int *size, struct mm_err *e);
 
-/* mm_exchange_stop: failed: the other processes are ended too. */
-void mm_exchange_stop(int failed);
+/* mm_exchange_stop: with a status other than 0 the other processes are ended too. */
+void mm_exchange_stop(int status);
 
 /* mm_exchange_sum: x[n] becomes the sum over all processes, the same bytes in each: pairs of
  * neighbours first, then pairs of those, as train/fold.h adds micro-batches. */

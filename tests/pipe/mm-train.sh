@@ -47,6 +47,34 @@ has "the setting that differs is named" err "made with rates '0.004 0 0', now it
 printf 'x' | dd of=cut/state.safetensors bs=1 seek=3 conv=notrunc 2>/dev/null
 t "a broken checkpoint" 65 lm cut --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.004 --resume t.mmt
 
+# --- curves
+if command -v gnuplot >/dev/null; then
+    t "curves on the terminal" 0 "$TOP/scripts/mm-plot" a/log.jsonl
+    has "with their axis" out update
+    t "and in a file" 0 "$TOP/scripts/mm-plot" -y grad_norm -s 2 -o c.png a/log.jsonl c/log.jsonl
+    t "of pixels" 0 sh -c "mm-pack c.png | mm-ls"
+    t "no such member" 65 "$TOP/scripts/mm-plot" -y speed a/log.jsonl
+else
+    skip "curves" "gnuplot is not installed"
+fi
+t "no log" 64 "$TOP/scripts/mm-plot"
+
+# --- several processes
+M=$TOP/build/mpi/bin/mm-train
+if [ "$CONFIG" = release ] && command -v mpirun >/dev/null && [ -x "$M" ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    for p in 1 2 4; do
+        mpirun --oversubscribe -n $p "$M" lm -q -j 1 -m "$L/model" -o mpi$p --steps 20 -B 2 --accumulate 4 --lr 0.004 t.mmt
+    done >/dev/null 2>&1
+    t "two processes, the same weights" 0 cmp mpi1/model.safetensors mpi2/model.safetensors
+    t "four too" 0 cmp mpi1/model.safetensors mpi4/model.safetensors
+    lm mpi0 --steps 20 -B 2 --accumulate 4 --lr 0.004 t.mmt
+    t "as without MPI" 0 cmp mpi1/model.safetensors mpi0/model.safetensors
+    t "three are refused" 64 mpirun --oversubscribe -n 3 "$M" lm -j 1 -m "$L/model" -o mpi3 --steps 1 --accumulate 3 t.mmt
+else
+    skip "several processes" "there is no build with MPI=1"
+fi
+
 # --- a new model
 cat >config.json <<'END'
 { "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
