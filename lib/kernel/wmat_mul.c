@@ -18,9 +18,10 @@
 
 enum {
     ROWS = 768,             /* rows of a tile: a multiple of MM_MR and MM_MR8 */
-    K_INT8 = 512,           /* k of a chunk: 16 KiB of codes, 8 KiB of scales */
+    K_INT8 = 1024,          /* k of a chunk: 32 KiB of codes and their scales */
     SUBS = K_INT8 / 16,     /*   at most */
-    TILE_BYTES = 32 << 10,  /* few rows: a tile has at least so many bytes of weights, */
+    SOME_ROWS = 64,         /* up to here memory counts: */
+    TILE_BYTES = 32 << 10,  /*   a tile has at least so many bytes of weights, */
     TILES = 16,             /* or that part of a thread's: long stretches of memory */
     SHARE_FLOATS = 16 << 10 /* fewer activations are prepared by the caller alone */
 };
@@ -113,6 +114,47 @@ struct tile {
     size_t p0, p1; /* panels of W */
 };
 
+/* Group i's share of the packed chunk that follows in memory, while groups of this one
+ * are multiplied. */
+static void fetch_next(const struct tile *t, size_t panel, size_t k0, size_t kc, size_t i,
+                       size_t groups)
+{
+    const size_t bytes = mm_wmat_bytes(t->m, kc) * MM_NR;
+    const uint8_t *next =
+        t->m->data + MM_NR * (panel * t->m->stride + mm_wmat_bytes(t->m, k0)) + bytes;
+
+    for (size_t l = bytes * i / groups / 64 * 64; t->m->packed && l < bytes * (i + 1) / groups;
+         l += 64)
+        __builtin_prefetch(next + l, 0, 2);
+}
+
+/* Rows r0 .. r0 + n of y, which are written once and far from each other: fetched
+ * while their sums are made. */
+static void fetch(const struct tile *t, size_t panel, struct span g)
+{
+    for (size_t r = g.r0; r < g.r0 + g.n; r++) {
+        const float *y = t->y + r * t->m->out + panel * MM_NR;
+        __builtin_prefetch(y, 1);
+        __builtin_prefetch(y + MM_NR / 2, 1);
+    }
+}
+
+/* y = c + b, or c; c is [rows][MM_NR] */
+static void finish(const struct tile *t, size_t panel, struct span g, const struct mm_kern *k,
+                   const float *c)
+{
+    const size_t n0 = panel * MM_NR, nr = mm_min_size(MM_NR, t->m->out - n0);
+
+    for (size_t r = g.r0; r < g.r0 + g.n; r++) {
+        float *y = t->y + r * t->m->out + n0;
+        const float *sum = c + (r - t->first) * MM_NR;
+        if (t->b)
+            k->add(y, sum, t->b + n0, nr);
+        else
+            memcpy(y, sum, nr * sizeof(*y));
+    }
+}
+
 /* Few rows: weights are used as they come. */
 static bool is_few(const struct job *j, const struct mm_wmat *m)
 {
@@ -139,8 +181,13 @@ static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, s
 
     for (size_t i = g0; i < g0 + groups; i++) {
         const struct span g = group_rows(j->rows, MM_MR, i);
+        fetch_next(t, panel, k0, kc, i - g0, groups);
+        if (k0 + kc == j->in)
+            fetch(t, panel, g);
         j->k->mul_f32(w->c + (g.r0 - t->first) * MM_NR, MM_NR, j->a + g.r0 * j->in + k0 * g.n, b,
                       kc, (int)g.n);
+        if (k0 + kc == j->in)
+            finish(t, panel, g, j->k, w->c);
     }
 }
 
@@ -155,21 +202,12 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
     for (size_t i = g0; i < g0 + groups; i++) {
         const struct span g = group_rows(j->rows, j->mr8, i);
         const struct mm_q8_rows a = rows8(j, g, k0);
+        fetch_next(t, panel, k0, kc, i - g0, groups);
+        if (k0 + kc == j->in)
+            fetch(t, panel, g);
         mul(w->c + (g.r0 - t->first) * MM_NR, MM_NR, &a, &b, kc, (int)g.n);
-    }
-}
-
-/* y = c + b, or c; c is [rows][MM_NR] */
-static void finish(const struct tile *t, size_t panel, const struct mm_kern *k, const float *c)
-{
-    const size_t n0 = panel * MM_NR, nr = mm_min_size(MM_NR, t->m->out - n0);
-
-    for (size_t r = 0; r < t->rows; r++, c += MM_NR) {
-        float *y = t->y + (t->first + r) * t->m->out + n0;
-        if (t->b)
-            k->add(y, c, t->b + n0, nr);
-        else
-            memcpy(y, c, nr * sizeof(*y));
+        if (k0 + kc == j->in)
+            finish(t, panel, g, j->k, w->c);
     }
 }
 
@@ -183,7 +221,8 @@ static void mul_panel(const struct job *j, const struct tile *t, size_t panel, s
         (few    ? chunk_few
          : int8 ? chunk_int8
                 : chunk_f32)(j, t, panel, k0, mm_min_size(step, j->in - k0), w);
-    finish(t, panel, j->k, w->c);
+    if (few || !j->in)
+        finish(t, panel, (struct span){ t->first, t->rows }, j->k, w->c);
 }
 
 /* Panels of a tile. */
@@ -192,7 +231,7 @@ static size_t tile_panels(const struct job *j, const struct mm_wmat *m)
     const size_t least = TILE_BYTES / (MM_NR * m->stride + 1);
     const size_t part = mm_div_up(m->out, MM_NR) / (TILES * j->threads);
 
-    if (j->rows > MM_MR_FEW)
+    if (j->rows > SOME_ROWS)
         return 1;
     return least > part ? least : part > 1 ? part : 1;
 }
