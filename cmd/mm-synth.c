@@ -25,8 +25,8 @@ static const char help[] =
     "      --split WORD       train, val or test (train)\n"
     "      --tier LIST        of shapes, things, words, clips, sounds, cries (shapes)\n"
     "      --held WORD        none, mix, pairs or artist: what only test shows (test: mix)\n"
-    "      --format WORD      records, llava, coco, refcoco, webdataset or text (records)\n"
-    "  -o, --output PATH      folder of llava, coco, refcoco, else a file (-)\n"
+    "      --format WORD      records llava coco refcoco vqa webdataset text (records)\n"
+    "  -o, --output PATH      folder of llava, coco, refcoco, vqa, else a file (-)\n"
     "      --size N           side of a picture in pixels (64)\n"
     "      --objects LO[-HI]  objects in a picture (shapes 1-6, things 1-4)\n"
     "      --hidden F         part of an object that others may hide, to 0.25 (0.25)\n"
@@ -67,8 +67,8 @@ static const struct option longopts[] = {
 
 static const char *const splits[] = { "train", "val", "test", NULL };
 static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
-static const char *const formats[] = { "records", "llava", "coco", "refcoco", "webdataset", "text",
-                                       NULL };
+static const char *const formats[] = { "records", "llava", "coco", "refcoco", "vqa", "webdataset",
+                                       "text", NULL };
 static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries", NULL };
 static const char *const turns[] = { "qa", "caption", "detail", "reason", NULL };
 

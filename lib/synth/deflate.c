@@ -1,15 +1,18 @@
-/* deflate.c: PNG through ISA-L's first level. */
+/* deflate.c: PNG through zlib, runs alone: what is left after the filter is either runs
+ * or noise.  (ISA-L is faster, but did not give the same bytes every time.)
+ */
 #include "synth/deflate.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include <isa-l.h>
+#include <zlib.h>
 
 struct mm_deflater {
-    struct isal_zstream z;
-    unsigned char *level; /* ISA-L's tables */
-    unsigned char *rows;  /* filtered rows */
+    z_stream z;
+    bool ready;          /* z is initialised */
+    unsigned char *rows; /* filtered rows, then the compressed ones */
     size_t cap;
 };
 
@@ -18,8 +21,8 @@ int mm_deflater_new(struct mm_deflater **d, struct mm_err *e)
     struct mm_deflater *k = *d = calloc(1, sizeof(*k));
 
     if (k != NULL)
-        k->level = malloc(ISAL_DEF_LVL1_DEFAULT);
-    if (k != NULL && k->level != NULL)
+        k->ready = deflateInit2(&k->z, 1, Z_DEFLATED, 15, 9, Z_RLE) == Z_OK;
+    if (k != NULL && k->ready)
         return 0;
     mm_deflater_free(k);
     *d = NULL;
@@ -30,7 +33,8 @@ void mm_deflater_free(struct mm_deflater *d)
 {
     if (d == NULL)
         return;
-    free(d->level);
+    if (d->ready)
+        deflateEnd(&d->z);
     free(d->rows);
     free(d);
 }
@@ -53,7 +57,7 @@ static void chunk(struct mm_buf *out, const char *name, const void *p, size_t n)
     mm_buf_add(out, p, n);
     if (out->failed)
         return;
-    big_endian(word, crc32_gzip_refl(0, (const unsigned char *)out->p + start, n + 4));
+    big_endian(word, (uint32_t)crc32(0, (const unsigned char *)out->p + start, (uInt)n + 4));
     mm_buf_add(out, word, 4);
 }
 
@@ -78,17 +82,12 @@ int mm_deflater_png(struct mm_buf *out, struct mm_deflater *d, const unsigned ch
     if (!mm_grow(&d->rows, &d->cap, n + most, 1))
         return mm_err_set(e, MM_ENOMEM, "PNG: out of memory");
     filter(d->rows, px, row, h);
-    isal_deflate_stateless_init(&d->z);
-    d->z.level = 1;
-    d->z.level_buf = d->level;
-    d->z.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
-    d->z.gzip_flag = IGZIP_ZLIB;
-    d->z.end_of_stream = 1;
+    deflateReset(&d->z);
     d->z.next_in = d->rows;
-    d->z.avail_in = (uint32_t)n;
+    d->z.avail_in = (uInt)n;
     d->z.next_out = d->rows + n;
-    d->z.avail_out = (uint32_t)most;
-    if (isal_deflate_stateless(&d->z) != COMP_OK)
+    d->z.avail_out = (uInt)most;
+    if (deflate(&d->z, Z_FINISH) != Z_STREAM_END)
         return mm_err_set(e, MM_EBUG, "PNG: compression failed");
     big_endian(head, (uint32_t)w);
     big_endian(head + 4, (uint32_t)h);

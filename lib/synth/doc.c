@@ -177,13 +177,40 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
     mm_buf_char(b, '}');
 }
 
+/* "image":"images/ID.png", or what else it is. */
+static void file_member(struct mm_buf *b, const struct mm_synth_item *it)
+{
+    const char *folder = mm_tier_is_heard(it->s.tier) ? "sounds"
+                         : it->s.tier == MM_CLIPS     ? "videos"
+                                                      : "images";
+
+    mm_buf_printf(b, "\"%s\":\"%s/%s.%s\"", mm_synth_medium(it->s.tier), folder, it->id,
+                  mm_synth_suffix(it->s.tier));
+}
+
+void mm_doc_vqa(struct mm_buf *ask, struct mm_buf *answers, const struct mm_synth_item *it)
+{
+    for (size_t i = 0; i < it->q.n && i < 64; i++) {
+        const struct mm_question *q = &it->q.v[i];
+        const uint64_t id = 64 * it->s.index + i;
+
+        mm_buf_printf(ask, "%s{\"question_id\":%" PRIu64 ",", i > 0 ? "\n" : "", id);
+        file_member(ask, it);
+        mm_buf_str(ask, ",\"text\":");
+        quote(ask, q->text);
+        mm_buf_printf(ask, ",\"category\":\"%s\"}", mm_qtype_name(q->type));
+        mm_buf_printf(answers, "%s{\"question_id\":%" PRIu64 ",\"answer\":", i > 0 ? "\n" : "", id);
+        quote(answers, q->answer);
+        mm_buf_printf(answers, ",\"question_type\":\"%s\",\"wording\":%d,\"held\":%s}",
+                      mm_qtype_name(q->type), q->wording, it->s.held ? "true" : "false");
+    }
+}
+
 void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it)
 {
-    const char *medium = mm_synth_medium(it->s.tier);
-
-    mm_buf_printf(b, "{\"id\":\"%s\",\"%s\":\"%s/%s.%s\",\"conversations\":", it->id, medium,
-                  mm_tier_is_heard(it->s.tier) ? "sounds" : it->s.tier == MM_CLIPS ? "videos" : "images",
-                  it->id, mm_synth_suffix(it->s.tier));
+    mm_buf_printf(b, "{\"id\":\"%s\",", it->id);
+    file_member(b, it);
+    mm_buf_str(b, ",\"conversations\":");
     conversations(b, it);
     mm_buf_char(b, '}');
 }

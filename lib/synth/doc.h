@@ -23,6 +23,10 @@ void mm_doc_coco_categories(struct mm_buf *b, const struct mm_synth_opts *o);
  * the refs of the refer data sets. */
 void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
 
+/* mm_doc_vqa: a line for each question: what is asked, and (in answers) what is right.
+ * Question i of an item has the number 64 * index + i. */
+void mm_doc_vqa(struct mm_buf *ask, struct mm_buf *answers, const struct mm_synth_item *it);
+
 /* mm_doc_text: caption, description and questions as lines, an empty one after them. */
 void mm_doc_text(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
 

@@ -14,9 +14,9 @@
 #include "synth/doc.h"
 #include "synth/sound.h"
 
-enum { LISTS = 2 };
+enum { LISTS = 3 };
 
-/* A JSON file that lists something of every item. */
+/* A file that lists something of every item: a JSON array, or lines (no head). */
 struct list {
     struct mm_outfile *f;
     bool any;
@@ -44,6 +44,8 @@ static const struct {
                      { "{\"annotations\":[", "{\"annotations\":[" }, true, true, true },
     [MM_TO_REFCOCO] = { "refcoco", { "instances.json", "refs.json" },
                         { "{\"annotations\":[", "[" }, true, true, true },
+    [MM_TO_VQA] = { "vqa", { "questions.jsonl", "answers.jsonl", "scenes.jsonl" }, { "", "", "" },
+                    true, true, true },
     [MM_TO_WEBDATASET] = { "webdataset", { NULL }, { NULL }, true, true, true },
     [MM_TO_TEXT] = { "text", { NULL }, { NULL }, false, false, false },
 };
@@ -70,6 +72,7 @@ int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format format, const stru
 {
     mm_buf_reset(&it->doc);
     mm_buf_reset(&it->aside);
+    mm_buf_reset(&it->third);
     switch (format) {
     case MM_TO_LLAVA:
         mm_doc_llava(&it->doc, it);
@@ -82,6 +85,10 @@ int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format format, const stru
         else
             mm_doc_refs(&it->aside, it, o);
         break;
+    case MM_TO_VQA:
+        mm_doc_vqa(&it->doc, &it->aside, it);
+        mm_doc_scene(&it->third, it, o);
+        break;
     case MM_TO_TEXT:
         mm_doc_text(&it->doc, it, o);
         break;
@@ -92,7 +99,9 @@ int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format format, const stru
         mm_caption(&it->aside, &v, 0);
     }
     }
-    return it->doc.failed || it->aside.failed ? mm_err_set(e, MM_ENOMEM, "items: out of memory") : 0;
+    return it->doc.failed || it->aside.failed || it->third.failed
+               ? mm_err_set(e, MM_ENOMEM, "items: out of memory")
+               : 0;
 }
 
 static int no_memory(struct mm_err *e)
@@ -266,12 +275,18 @@ static int write_picture(struct mm_sink *k, const struct mm_synth_item *it, stru
     return 0;
 }
 
-static void add(struct list *l, const struct mm_buf *b)
+static void add(struct mm_sink *k, int i, const struct mm_buf *b)
 {
-    if (b->n == 0)
+    const bool lines = formats[k->format].head[i] != NULL && formats[k->format].head[i][0] == '\0';
+    struct list *l = &k->list[i];
+
+    if (b->n == 0 || l->f == NULL)
         return;
-    mm_outfile_write(l->f, l->any ? ",\n" : "\n", l->any ? 2 : 1);
+    if (!lines)
+        mm_outfile_write(l->f, l->any ? ",\n" : "\n", l->any ? 2 : 1);
     mm_outfile_write(l->f, b->p, b->n);
+    if (lines)
+        mm_outfile_write(l->f, "\n", 1);
     l->any = true;
 }
 
@@ -281,10 +296,10 @@ static int put_files(struct mm_sink *k, const struct mm_synth_item *it, struct m
 
     if (rc < 0)
         return rc;
-    add(&k->list[0], &it->doc);
-    if (k->list[1].f != NULL)
-        add(&k->list[1], &it->aside);
-    if (k->format != MM_TO_LLAVA) {
+    add(k, 0, &it->doc);
+    add(k, 1, &it->aside);
+    add(k, 2, &it->third);
+    if (k->format == MM_TO_COCO || k->format == MM_TO_REFCOCO) {
         if (k->images.n > 0)
             mm_buf_str(&k->images, ",\n");
         mm_doc_coco_image(&k->images, it, k->o->size);
@@ -338,6 +353,8 @@ static int tail(struct mm_sink *k, int i, struct mm_err *e)
     struct mm_outfile *f = k->list[i].f;
     struct mm_buf categories = { 0 };
 
+    if (formats[k->format].head[i][0] == '\0')
+        return 0;
     if (formats[k->format].head[i][0] == '[') {
         mm_outfile_write(f, "\n]\n", 3);
         return 0;

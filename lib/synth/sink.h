@@ -8,6 +8,9 @@
  *   coco        DIR/instances.json, DIR/captions.json, DIR/images/ID.png
  *   refcoco     DIR/refs.json, DIR/instances.json, DIR/images/ID.png
  *   webdataset  a tar of ID.png, ID.txt, ID.json
+ *   vqa         DIR/questions.jsonl (question_id, image, text, category), DIR/answers.jsonl
+ *               (question_id, answer, question_type, wording, held), DIR/scenes.jsonl,
+ *               DIR/images/ID.png
  *   text        plain text: caption, description, questions with answers
  */
 #ifndef MM_SYNTH_SINK_H
@@ -16,8 +19,8 @@
 #include "synth/synth.h"
 
 enum mm_sink_format {
-    MM_TO_RECORDS, MM_TO_LLAVA, MM_TO_COCO, MM_TO_REFCOCO, MM_TO_WEBDATASET, MM_TO_TEXT,
-    MM_NSINKS
+    MM_TO_RECORDS, MM_TO_LLAVA, MM_TO_COCO, MM_TO_REFCOCO, MM_TO_VQA, MM_TO_WEBDATASET,
+    MM_TO_TEXT, MM_NSINKS
 };
 
 const char *mm_sink_name(enum mm_sink_format format);

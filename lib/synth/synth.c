@@ -55,6 +55,7 @@ void mm_synth_free(struct mm_synth_item *it)
     mm_buf_free(&it->talk);
     mm_buf_free(&it->doc);
     mm_buf_free(&it->aside);
+    mm_buf_free(&it->third);
     free(it);
 }
 

@@ -52,6 +52,7 @@ struct mm_synth_item {
     int nsaid;
     struct mm_buf doc;         /* what the format makes of it, in the worker */
     struct mm_buf aside;
+    struct mm_buf third;
 };
 
 /* mm_synth_new: buffers for items of a run; mm_synth_free takes NULL. */

@@ -50,6 +50,7 @@ ok "nor there with --held none" $?
 t "llava" 0 mm-synth -s 3 -n 20 --format llava -o lv
 t "coco" 0 mm-synth -s 3 -n 20 --format coco -o coco
 t "refcoco" 0 mm-synth -s 3 -n 20 --format refcoco -o ref
+t "vqa" 0 mm-synth -s 3 -n 20 --format vqa -o vqa
 t "webdataset" 0 mm-synth -s 3 -n 20 --format webdataset -o w.tar
 cat >check.py <<'P'
 import json, sys, tarfile
@@ -85,6 +86,12 @@ t = tarfile.open('w.tar')
 names = [m.name for m in t]
 assert len(names) == 60 and names[0].endswith('0.png') and names[1].endswith('0.txt') and names[2].endswith('0.json')
 scene = json.load(t.extractfile(names[2]))
+ask, right, scenes = ([json.loads(l) for l in open('vqa/%s.jsonl' % f)] for f in ('questions', 'answers', 'scenes'))
+assert scenes[0] == scene and len(scenes) == 20
+assert [q['question_id'] for q in ask] == [a['question_id'] for a in right]
+assert [(q['text'], a['answer'], q['category']) for q, a in zip(ask, right)] == \
+    [(q['question'], q['answer'], q['type']) for s in scenes for q in s['questions']]
+assert {q['image'] for q in ask} == {r['image'] for r in lv}
 assert t.extractfile(names[1]).read().decode() == scene['captions'][0]
 assert t.extractfile(names[0]).read() == open('lv/' + lv[0]['image'], 'rb').read()
 assert len(scene['objects']) in range(1, 7) and scene['id'] == lv[0]['id']
