@@ -498,7 +498,8 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 {
     struct tables t;
 
-    if (!x || !rope_tables(c, &t, m, (size_t)x->t.shape[0], seqs, nseq))
+    if (!x || mm_params_pass(m->params, c->pool, &c->err) < 0 ||
+        !rope_tables(c, &t, m, (size_t)x->t.shape[0], seqs, nseq))
         return NULL;
     mm_trace_stage(c, x, "embeddings");
     mm_times_lap(c, MM_LLAMA_EMBED, 0, 0);

@@ -88,10 +88,7 @@ static int open_found(struct mm_llm *l, const struct mm_adapt_spec *spec, struct
     find_ends(l);
     find_placeholders(l);
     l->fingerprint = mm_ckpt_fingerprint(l->ck);
-    if ((rc = mm_params_pack(mm_llama_params(l->m), l->ck, spec->pool, e)) < 0) {
-        mm_llm_close(l);
-        return rc;
-    }
+    mm_params_pack_later(mm_llama_params(l->m), l->ck);
     l->prompt.tok = l->tok;
     l->prompt.dim = mm_llama_config(l->m)->dim;
     l->prompt.style = MM_MARK_CHUNK;

@@ -28,8 +28,8 @@ struct mm_llm {
     uint64_t fingerprint;
 };
 
-/* mm_llm_open: the names in spec are looked up as mm_ckpt_find does; its pool packs
- * the weights.  MM_ENOENT, MM_EDATA, MM_EMISSING as of its parts. */
+/* mm_llm_open: the names in spec are looked up as mm_ckpt_find does; weights are
+ * packed when a second pass begins.  MM_ENOENT, MM_EDATA, MM_EMISSING as of its parts. */
 MM_MUST_CHECK int mm_llm_open(struct mm_llm *l, const struct mm_adapt_spec *spec,
                               struct mm_err *e);
 void mm_llm_close(struct mm_llm *l); /* takes a zeroed one */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/pages.h"
 #include "base/panel.h"
 #include "base/size.h"
 
@@ -18,12 +19,17 @@ struct param {
     float *data, *grad;   /* owned, or NULL */
     void *panels;         /* what lay packed at an odd address; owned, or NULL */
     bool table;           /* never packed */
+    bool packed;          /* by mm_params_pack */
     char *name;
 };
 
 struct mm_params {
     struct param **at; /* each allocated by itself: models keep &param->var */
     size_t n, cap;
+    void **panels;     /* what mm_params_pack packed, one block a call */
+    size_t npanels, panels_cap;
+    const struct mm_ckpt *later; /* to be packed when the second pass begins, or NULL */
+    bool passed;
     bool failed;
 };
 
@@ -51,6 +57,9 @@ void mm_params_free(struct mm_params *p)
         return;
     for (size_t i = 0; i < p->n; i++)
         param_free(p->at[i]);
+    for (size_t i = 0; i < p->npanels; i++)
+        free(p->panels[i]);
+    free(p->panels);
     free(p->at);
     free(p);
 }
@@ -245,26 +254,105 @@ struct mm_var *mm_param_transposed(struct mm_params *p, const struct mm_tensor *
 /* Is q a matrix of products, as rows in the checkpoint? */
 static bool wants_packing(const struct param *q)
 {
-    return q->var.w && !q->table && !q->data && !mm_dtype_packed(q->src.dtype);
+    return q->var.w && !q->packed && !q->table && !q->data && !mm_dtype_packed(q->src.dtype);
 }
 
+/* Bytes of q packed, to the next multiple of 64; 0: a type that has no panels. */
+static size_t packed_size(const struct param *q)
+{
+    size_t n;
+
+    return mm_packed_bytes(q->src.dtype, (size_t)q->src.shape[0], (size_t)q->src.shape[1], &n) &&
+                   mm_size_align(n, MM_PANEL_ALIGN, &n) ? n : 0;
+}
+
+struct pack_job {
+    const struct mm_tensor *src;
+    size_t stride;
+    char *to;
+};
+
+static void pack_panel(void *arg, size_t panel, int thread)
+{
+    const struct pack_job *const j = arg;
+    const size_t first = panel * MM_PANEL_ROWS, left = (size_t)j->src->shape[0] - first;
+
+    (void)thread;
+    mm_pack_rows(j->to + first * j->stride, j->src->dtype,
+                 (const char *)j->src->data + first * j->stride, j->stride,
+                 (size_t)j->src->shape[1], left < MM_PANEL_ROWS ? (int)left : MM_PANEL_ROWS);
+}
+
+/* The matrix of q packed to `to`, or, without panels of its type, by itself. */
+static int pack_one(struct param *q, char *to, struct mm_pool *pool, struct mm_err *e)
+{
+    const size_t out = (size_t)q->src.shape[0], in = (size_t)q->src.shape[1];
+    struct pack_job j = { .src = &q->src, .to = to };
+    struct mm_wmat *m = NULL;
+    int rc;
+
+    if (packed_size(q) && mm_dtype_bytes(q->src.dtype, in, &j.stride)) {
+        mm_pool_run(pool, (out + MM_PANEL_ROWS - 1) / MM_PANEL_ROWS, pack_panel, &j);
+        rc = mm_wmat_borrow_packed(&m, q->src.dtype, out, in, to, e);
+    } else {
+        rc = mm_wmat_new(&m, &q->src, MM_WMAT_PACK, pool, e);
+    }
+    if (rc < 0)
+        return rc;
+    mm_wmat_free(q->var.w);
+    q->var.w = m;
+    q->packed = true;
+    return 0;
+}
+
+/* All in one piece of memory: matrices of small models fill no huge page alone. */
 int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck, struct mm_pool *pool,
                    struct mm_err *e)
 {
-    for (size_t i = 0; i < p->n; i++) {
+    size_t total = 0;
+    char *to = NULL;
+    int rc = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (wants_packing(p->at[i]) && !mm_size_add(total, packed_size(p->at[i]), &total))
+            return mm_err_set(e, MM_ENOMEM, "out of memory for the weights");
+    if (total && (!mm_grow(&p->panels, &p->panels_cap, p->npanels + 1, sizeof *p->panels) ||
+                  !(to = mm_pages_alloc(total))))
+        return mm_err_set(e, MM_ENOMEM, "out of memory for the weights");
+    if (total)
+        p->panels[p->npanels++] = to;
+    for (size_t i = 0; i < p->n && rc == 0; i++) {
         struct param *const q = p->at[i];
-        struct mm_wmat *m = NULL;
 
         if (!wants_packing(q))
             continue;
-        if (mm_wmat_new(&m, &q->src, MM_WMAT_PACK, pool, e) < 0)
-            return MM_ENOMEM;
-        mm_wmat_free(q->var.w);
-        q->var.w = m;
-        if (ck)
+        const size_t size = packed_size(q);
+        rc = pack_one(q, to, pool, e);
+        to += size;
+        if (rc == 0 && ck)
             mm_ckpt_release(ck, &q->src);
     }
-    return 0;
+    return rc;
+}
+
+void mm_params_pack_later(struct mm_params *p, const struct mm_ckpt *ck)
+{
+    p->later = ck;
+    p->passed = false;
+}
+
+int mm_params_pass(struct mm_params *p, struct mm_pool *pool, struct mm_err *e)
+{
+    const struct mm_ckpt *const ck = p->later;
+
+    if (!ck)
+        return 0;
+    if (!p->passed) {
+        p->passed = true;
+        return 0;
+    }
+    p->later = NULL;
+    return mm_params_pack(p, ck, pool, e);
 }
 
 bool mm_params_failed(const struct mm_params *p)

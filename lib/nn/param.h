@@ -2,7 +2,7 @@
  *
  * A matrix becomes a weight (mm_wmat) in its stored precision, over the rows of
  * the checkpoint; vectors and small tables are widened to f32.  Then one of two:
- * for inference mm_params_pack gives the matrices of products the order that
+ * for inference mm_params_pack (or _later) gives the matrices of products the order that
  * products read fast; for training mm_params_train turns the named ones into
  * plain f32 variables with needs_grad.
  */
@@ -43,6 +43,12 @@ bool mm_params_failed(const struct mm_params *p);
  * the size of the file, and ck must stay open as before.  MM_ENOMEM. */
 MM_MUST_CHECK int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck,
                                  struct mm_pool *pool, struct mm_err *e);
+
+/* mm_params_pack_later: pack when a second pass over the weights begins: a job of
+ * one pass never pays for it, and products of rows give the same bytes.  ck must
+ * stay open.  mm_params_pass: one begins (MM_ENOMEM). */
+void mm_params_pack_later(struct mm_params *p, const struct mm_ckpt *ck);
+MM_MUST_CHECK int mm_params_pass(struct mm_params *p, struct mm_pool *pool, struct mm_err *e);
 
 /* In order of loading. */
 size_t mm_params_count(const struct mm_params *p);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # smoke_7b: a LLaVA of 7B shape with random Q4_0 weights answers about a picture within
 # 6 GiB resident; with 512 positions within 1.15 times its file.  With a warm cache it is
-# ready in 3 s (weights packed on the way), from a packed file in 1 s, and both answer the
-# same.  Takes 9 GB below build/.
+# ready in 3 s, the packing of the weights (before the second pass) included, from a
+# packed file in 1 s, and both answer the same.  Takes 9 GB below build/.
 set -eu
 cd "$(dirname "$0")/../.."
 PATH=$PWD/build/bin:$PATH
@@ -36,15 +36,16 @@ ids() { # ids COUNT: a stream of that many token ids
 ids 1
 ids 504
 
-# ready FILE LIMIT: seconds from the start to the first pass, which takes one position
+# ready FILE LIMIT: seconds to the second token, less two passes of one position, each as
+# long as the packed file's first
 ready() {
     cat "$1" >/dev/null
     for i in 1 2; do # the second time with warm pages
-        "$python" tests/bench/measure.py mm-llm -v -m "$1" -n 0 --json "$work/1.mmt" 2>"$work/err" >/dev/null
+        "$python" tests/bench/measure.py mm-llm -v -m "$1" -n 2 --ignore-eos --json "$work/1.mmt" 2>"$work/err" >/dev/null
     done
-    ms=$(sed -n 's/.*prefill: 1 positions in \([0-9.]*\) ms.*/\1/p' "$work/err")
-    tail -1 "$work/err" | awk -v ms="$ms" -v name="${1##*/}" -v limit="$2" '{ t = $2 - ms / 1000
-        printf "%s: ready in %.2f s (one position took %.2f s)\n", name, t, ms / 1000
+    : "${pass:=$(sed -n 's/.*prefill: 1 positions in \([0-9.]*\) ms.*/\1/p' "$work/err")}"
+    tail -1 "$work/err" | awk -v ms="$pass" -v name="${1##*/}" -v limit="$2" '{ t = $2 - 2 * ms / 1000
+        printf "%s: ready in %.2f s (second token after %.2f s)\n", name, t, $2
         exit t > limit }' || { echo "$1: ready in more than $2 s" >&2; exit 1; }
 }
 ready $dir/7b-q4_0-packed.gguf 1

@@ -208,6 +208,37 @@ static void a_packed_tensor_is_used_where_it_lies(void **state)
     }
 }
 
+static void the_second_pass_packs(void **state)
+{
+    static struct forms f;
+    float want[ROWS], got[ROWS];
+    struct mm_tensor rows, packed;
+    struct mm_params *p;
+    struct mm_ckpt *ck;
+    struct mm_err e = { 0 };
+    (void)state;
+
+    make(&f, &rows, &packed, 0);
+    /* any checkpoint: the rows are not in it, nothing is released */
+    assert_int_equal(mm_ckpt_open_mem(&ck, "\2\0\0\0\0\0\0\0{}", 10, "empty", &e), 0);
+    assert_int_equal(mm_params_new(&p, NULL), 0);
+    struct mm_var *m = mm_param_matrix(p, &rows, "m");
+    assert_int_equal(mm_params_pass(p, NULL, NULL), 0);
+    assert_int_equal(mm_params_pass(p, NULL, NULL), 0);
+    assert_false(is_packed(m)); /* nobody asked */
+    mm_params_pack_later(p, ck);
+    assert_int_equal(mm_params_pass(p, NULL, NULL), 0);
+    assert_false(is_packed(m));
+    product(want, m);
+    assert_int_equal(mm_params_pass(p, NULL, NULL), 0);
+    assert_true(is_packed(m));
+    product(got, m);
+    assert_memory_equal(got, want, sizeof want);
+    assert_int_equal(mm_params_pass(p, NULL, NULL), 0);
+    mm_params_free(p);
+    mm_ckpt_close(ck);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +248,7 @@ int main(void)
         cmocka_unit_test(trained_weights_get_gradients),
         cmocka_unit_test(matrices_are_packed_and_tables_are_not),
         cmocka_unit_test(a_packed_tensor_is_used_where_it_lies),
+        cmocka_unit_test(the_second_pass_packs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
