@@ -157,7 +157,7 @@ static void bcast_back(struct mm_ctx *c, const struct mm_node *n)
     if (s.da)
         mm_range_run(c, s.rows, s.width, back_a_range, &s);
     if (s.db && b_step(&s))
-        mm_range_run(c, s.width, s.rows, back_b_columns, &s);
+        mm_range_columns(c, s.width, s.rows, back_b_columns, &s);
     else if (s.db)
         back_b_rows(&s);
 }

@@ -76,7 +76,8 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
         check(c, mm_gemm(MM_TRANS, MM_NOTRANS, out, in, rows, 1, n->y->grad, out, mm_f32(n->x[0]),
                          in, 1, dw, in, c->pool));
     if (db)
-        mm_range_run(c, out, rows, column_sums, &(struct columns){ rows, out, n->y->grad, db });
+        mm_range_columns(c, out, rows, column_sums,
+                         &(struct columns){ rows, out, n->y->grad, db });
     dx = mm_grad_open(c, n->x[0]);
     if (!dx)
         return;
@@ -247,7 +248,7 @@ static void embed_back(struct mm_ctx *c, const struct mm_node *n)
     s.dy = n->y->grad;
     s.dw = mm_grad(c, n->x[0]);
     if (s.dw)
-        mm_range_run(c, s.width, s.n, embed_back_columns, &s);
+        mm_range_columns(c, s.width, s.n, embed_back_columns, &s);
 }
 
 struct mm_var *mm_embedding(struct mm_ctx *c, const struct mm_var *w, const int32_t *ids, size_t n)

@@ -185,6 +185,31 @@ static void norm_back_w_rows(void *arg, size_t from, size_t to)
     }
 }
 
+/* RMSNorm, in pieces of a row: dx += inv dy w - inv^3 mean(dy w x) x */
+static void rms_back_x(void *arg, size_t from, size_t to)
+{
+    enum { PIECE = 512 };
+    const struct norm *s = arg;
+    const struct mm_kern *k = mm_kern();
+    float g[PIECE];
+
+    for (size_t r = from; r < to; r++) {
+        const float *x = s->x + r * s->width, *dy = s->dy + r * s->width;
+        const float inv = s->inv[r];
+        float *dx = s->dx + r * s->width;
+        double sum = 0;
+
+        for (size_t i = 0; i < s->width; i += PIECE) {
+            const size_t n = s->width - i < PIECE ? s->width - i : PIECE;
+
+            k->mul(g, dy + i, s->w + i, n);
+            sum += (double)k->dot(g, x + i, n);
+            k->axpy(dx + i, inv, g, n);
+        }
+        k->axpy(dx, (float)(-sum / (double)s->width) * inv * inv * inv, x, s->width);
+    }
+}
+
 static void norm_back(struct mm_ctx *c, const struct mm_node *n)
 {
     struct norm s = *(const struct norm *)n->saved;
@@ -199,10 +224,11 @@ static void norm_back(struct mm_ctx *c, const struct mm_node *n)
     s.dw = mm_grad(c, n->x[1]);
     s.db = mm_grad(c, n->x[2]);
     if (s.dx)
-        mm_range_run(c, s.rows, 4 * s.width, norm_back_x, &s);
-    if (s.dw || s.db)
-        mm_range_run(c, s.rows_w * s.nw, 2 * s.rows * s.run,
-                     s.rows_w == 1 && s.run == 1 ? norm_back_w_rows : norm_back_w, &s);
+        mm_range_run(c, s.rows, 4 * s.width, s.kind == RMS && s.w ? rms_back_x : norm_back_x, &s);
+    if ((s.dw || s.db) && s.rows_w == 1 && s.run == 1)
+        mm_range_columns(c, s.nw, 2 * s.rows, norm_back_w_rows, &s);
+    else if (s.dw || s.db)
+        mm_range_run(c, s.rows_w * s.nw, 2 * s.rows * s.run, norm_back_w, &s);
 }
 
 static struct mm_var *norm(struct mm_ctx *c, struct norm s, const struct mm_var *x,

@@ -1,7 +1,8 @@
 /* range.c: see range.h. */
 #include "tensor/range.h"
 
-enum { RANGE_COST = 16384 }; /* about 10 us: well above the price of a tile */
+enum { RANGE_COST = 16384, /* about 10 us: well above the price of a tile */
+       COLUMNS = 64 };
 
 struct range {
     mm_range_fn *fn;
@@ -19,13 +20,22 @@ static void range_tile(void *arg, size_t tile, int thread)
     r->fn(r->arg, from, from + (left < r->step ? left : r->step));
 }
 
-void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg)
+static void run(const struct mm_ctx *c, struct range *r, size_t cost, size_t least)
 {
-    struct range r = { fn, arg, n, 1 };
-
-    if (n == 0)
+    if (r->n == 0)
         return;
     if (cost < RANGE_COST)
-        r.step = RANGE_COST / (cost ? cost : 1);
-    mm_pool_run(n <= r.step ? NULL : c->pool, (n - 1) / r.step + 1, range_tile, &r);
+        r->step = RANGE_COST / (cost ? cost : 1);
+    r->step = r->step < least ? least : r->step;
+    mm_pool_run(r->n <= r->step ? NULL : c->pool, (r->n - 1) / r->step + 1, range_tile, r);
+}
+
+void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg)
+{
+    run(c, &(struct range){ fn, arg, n, 1 }, cost, 1);
+}
+
+void mm_range_columns(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg)
+{
+    run(c, &(struct range){ fn, arg, n, 1 }, cost, COLUMNS);
 }

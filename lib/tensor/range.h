@@ -13,4 +13,8 @@ typedef void mm_range_fn(void *arg, size_t from, size_t to);
  * operations.  Little work is done at once by the caller. */
 void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg);
 
+/* mm_range_columns: the same over the n columns of a table, at least 64 neighbours at a
+ * time, so that each row is read by the cache line. */
+void mm_range_columns(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg);
+
 #endif

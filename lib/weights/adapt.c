@@ -24,6 +24,7 @@ struct adapter {
     struct mm_ckpt *base;
     enum mm_adapt_store store;
     struct mm_pool *pool;
+    bool undo; /* subtract */
     struct mm_buf name;
 };
 
@@ -146,6 +147,9 @@ static int take_whole(struct adapter *a, const char *name, const struct mm_ckpt_
     struct mm_ckpt_entry *const old = find_entry(a->base, name);
     char sa[100], sb[100];
 
+    if (a->undo)
+        return mm_err_set(e, MM_EDATA, "tensor '%s' replaced the base's: that cannot be undone",
+                          x->name);
     if (!old)
         return mm_entries_add(&a->base->en, name, strlen(name), &x->t, x->file, e);
     bool fits = old->t.ndim == x->t.ndim;
@@ -261,7 +265,7 @@ static int merge_pair(struct adapter *a, const char *module, const struct mm_ckp
                           mm_shape_str(sb, sizeof sb, B->t.shape, 2),
                           mm_shape_str(sw, sizeof sw, w->t.shape, 2));
     const int rc = scale_of(&scale, a, module, A->t.shape[0], e);
-    return rc < 0 ? rc : merge(a, w, &A->t, &B->t, scale, transposed, e);
+    return rc < 0 ? rc : merge(a, w, &A->t, &B->t, a->undo ? -scale : scale, transposed, e);
 }
 
 /* ---- names ---- */
@@ -468,14 +472,24 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static int apply(struct adapter *a, const char *path, struct mm_err *e)
+{
+    const int rc = is_dir(path) ? lora_dir(a, path, e) : take_all(a, path, e);
+
+    mm_buf_free(&a->name);
+    return rc;
+}
+
 int mm_adapt_lora(struct mm_ckpt *ck, const char *path, enum mm_adapt_store store,
                   struct mm_pool *p, struct mm_err *e)
 {
-    struct adapter a = { .base = ck, .store = store, .pool = p };
-    const int rc = is_dir(path) ? lora_dir(&a, path, e) : take_all(&a, path, e);
+    return apply(&(struct adapter){ .base = ck, .store = store, .pool = p }, path, e);
+}
 
-    mm_buf_free(&a.name);
-    return rc;
+int mm_adapt_unmerge(struct mm_ckpt *ck, const char *path, enum mm_adapt_store store,
+                     struct mm_pool *p, struct mm_err *e)
+{
+    return apply(&(struct adapter){ .base = ck, .store = store, .pool = p, .undo = true }, path, e);
 }
 
 /* ---- deltas ---- */

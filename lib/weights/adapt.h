@@ -31,6 +31,11 @@ enum mm_adapt_store {
 MM_MUST_CHECK int mm_adapt_lora(struct mm_ckpt *ck, const char *path, enum mm_adapt_store store,
                                 struct mm_pool *p, struct mm_err *e);
 
+/* mm_adapt_unmerge: the same with W' = W - s B A: what mm_adapt_lora added is taken out again.
+ * MM_EDATA for an adapter that replaced tensors whole. */
+MM_MUST_CHECK int mm_adapt_unmerge(struct mm_ckpt *ck, const char *path, enum mm_adapt_store store,
+                                   struct mm_pool *p, struct mm_err *e);
+
 /* mm_adapt_delta: ck holds deltas (LLaVA v0, Vicuna v0 and v1.1): add base's
  * tensors of the same name, rounded to ck's dtype.  An embedding or head with
  * more rows than the base's gets the overlap.  base may be closed afterwards.
