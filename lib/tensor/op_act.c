@@ -222,9 +222,9 @@ static void swiglu_back_piece(const struct swiglu *s, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         e[i] = 1 / (1 + e[i]); /* sigmoid(gate) */
     for (size_t i = 0; s->dup && i < n; i++)
-        s->dup[at + i] += dy[i] * g[i] * e[i];
+        s->dup[at + i] = dy[i] * g[i] * e[i];
     for (size_t i = 0; s->dgate && i < n; i++)
-        s->dgate[at + i] += dy[i] * up[i] * e[i] * (1 + g[i] * (1 - e[i]));
+        s->dgate[at + i] = dy[i] * up[i] * e[i] * (1 + g[i] * (1 - e[i]));
 }
 
 static void swiglu_back_range(void *arg, size_t from, size_t to)
@@ -236,9 +236,11 @@ static void swiglu_back_range(void *arg, size_t from, size_t to)
 static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
 {
     struct swiglu s = { NULL,       mm_f32(n->x[0]),     mm_f32(n->x[1]),
-                        n->y->grad, mm_grad(c, n->x[0]), mm_grad(c, n->x[1]) };
+                        n->y->grad, mm_grad_open(c, n->x[0]), mm_grad_open(c, n->x[1]) };
 
     mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, swiglu_back_range, &s);
+    mm_grad_close(c, n->x[0], s.dgate);
+    mm_grad_close(c, n->x[1], s.dup);
 }
 
 struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up)

@@ -17,7 +17,6 @@ struct rope {
     const float *cos, *sin; /* [rows, dim/2] */
     bool halves;
     float sign; /* +1 rotates, -1 rotates back */
-    bool add;   /* to y */
     const float *x;
     float *y;
 };
@@ -33,8 +32,8 @@ static void rotate(const struct rope *s, float *y, const float *x, const float *
         const float p = a * co[i] - b * (s->sign * si[i]);
         const float q = b * co[i] + a * (s->sign * si[i]);
 
-        y[j] = s->add ? y[j] + p : p;
-        y[j + pair] = s->add ? y[j + pair] + q : q;
+        y[j] = p;
+        y[j + pair] = q;
     }
 }
 
@@ -64,11 +63,12 @@ static void rope_back(struct mm_ctx *c, const struct mm_node *n)
     struct rope s = *(const struct rope *)n->saved;
 
     s.sign = -1;
-    s.add = true;
     s.x = n->y->grad;
-    s.y = mm_grad(c, n->x[0]);
-    if (s.y)
-        mm_range_run(c, rope_rows(&n->y->t), s.heads * s.dim, rope_range, &s);
+    s.y = mm_grad_open(c, n->x[0]);
+    if (!s.y)
+        return;
+    mm_range_run(c, rope_rows(&n->y->t), s.heads * s.dim, rope_range, &s);
+    mm_grad_close(c, n->x[0], s.y);
 }
 
 struct mm_var *mm_rope(struct mm_ctx *c, const struct mm_var *x, const float *cos, const float *sin,

@@ -6,7 +6,6 @@
 #include "tensor/op.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "tensor/range.h"
 #include "tensor/tape.h"
@@ -132,13 +131,8 @@ static void back_b_rows(const struct bcast *s)
 /* y = a + b of one shape: both gradients are dy. */
 static void sum_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    float *db = mm_grad_open(c, n->x[1]);
-
-    if (db) {
-        memcpy(db, n->y->grad, mm_tensor_bytes(&n->y->t));
-        mm_grad_close(c, n->x[1], db);
-    }
-    mm_grad_move(n->x[0], n->y);
+    mm_grad_copy(c, n->x[1], n->y->grad);
+    mm_grad_move(c, n->x[0], n->y);
 }
 
 static void bcast_back(struct mm_ctx *c, const struct mm_node *n)

@@ -185,7 +185,7 @@ static void norm_back_w_rows(void *arg, size_t from, size_t to)
     }
 }
 
-/* RMSNorm, in pieces of a row: dx += inv dy w - inv^3 mean(dy w x) x */
+/* RMSNorm, in pieces of a row: dx = inv dy w - inv^3 mean(dy w x) x */
 static void rms_back_x(void *arg, size_t from, size_t to)
 {
     enum { PIECE = 512 };
@@ -204,10 +204,21 @@ static void rms_back_x(void *arg, size_t from, size_t to)
 
             k->mul(g, dy + i, s->w + i, n);
             sum += (double)k->dot(g, x + i, n);
-            k->axpy(dx + i, inv, g, n);
+            k->scale(dx + i, inv, g, n);
         }
         k->axpy(dx, (float)(-sum / (double)s->width) * inv * inv * inv, x, s->width);
     }
+}
+
+static void norm_back_rows(struct mm_ctx *c, struct norm *s, struct mm_var *x)
+{
+    const bool writes = s->kind == RMS && s->w;
+
+    s->dx = writes ? mm_grad_open(c, x) : mm_grad(c, x);
+    if (s->dx)
+        mm_range_run(c, s->rows, 4 * s->width, writes ? rms_back_x : norm_back_x, s);
+    if (s->dx && writes)
+        mm_grad_close(c, x, s->dx);
 }
 
 static void norm_back(struct mm_ctx *c, const struct mm_node *n)
@@ -220,11 +231,9 @@ static void norm_back(struct mm_ctx *c, const struct mm_node *n)
         return;
     mm_range_run(c, s.rows, 3 * s.width, stats_range, &s);
     s.dy = n->y->grad;
-    s.dx = mm_grad(c, n->x[0]);
     s.dw = mm_grad(c, n->x[1]);
     s.db = mm_grad(c, n->x[2]);
-    if (s.dx)
-        mm_range_run(c, s.rows, 4 * s.width, s.kind == RMS && s.w ? rms_back_x : norm_back_x, &s);
+    norm_back_rows(c, &s, n->x[0]);
     if ((s.dw || s.db) && s.rows_w == 1 && s.run == 1)
         mm_range_columns(c, s.nw, 2 * s.rows, norm_back_w_rows, &s);
     else if (s.dw || s.db)

@@ -36,8 +36,7 @@ static void add_to(float *y, const float *x, size_t n)
 
 static void reshape_back(struct mm_ctx *c, const struct mm_node *n)
 {
-    (void)c;
-    mm_grad_move(n->x[0], n->y);
+    mm_grad_move(c, n->x[0], n->y);
 }
 
 struct mm_var *mm_reshape(struct mm_ctx *c, const struct mm_var *x, int ndim, const int64_t *shape)

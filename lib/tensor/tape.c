@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/range.h"
+
 struct entry {
     struct mm_node node;
     struct entry *before;
@@ -120,6 +122,41 @@ static void give(struct mm_ctx *c, float *p, size_t n)
         t->spare[t->nspares++] = (struct spare){ p, n };
 }
 
+struct pieces {
+    float *to;
+    const float *from; /* NULL: zeros */
+    bool add;
+};
+
+static void piece(void *arg, size_t from, size_t to)
+{
+    const struct pieces *p = arg;
+
+    if (p->add)
+        mm_kern()->add(p->to + from, p->to + from, p->from + from, to - from);
+    else if (p->from)
+        memcpy(p->to + from, p->from + from, (to - from) * sizeof(float));
+    else
+        memset(p->to + from, 0, (to - from) * sizeof(float));
+}
+
+static void spread(struct mm_ctx *c, float *to, const float *from, bool add, size_t n)
+{
+    mm_range_run(c, n, 1, piece, &(struct pieces){ to, from, add });
+}
+
+void mm_grad_copy(struct mm_ctx *c, struct mm_var *x, const float *dy)
+{
+    const size_t n = x ? mm_tensor_count(&x->t) : 0;
+
+    if (!x || !x->needs_grad)
+        return;
+    if (x->grad)
+        spread(c, x->grad, dy, true, n);
+    else if ((x->grad = take(c, n)))
+        spread(c, x->grad, dy, false, n);
+}
+
 float *mm_grad(struct mm_ctx *c, struct mm_var *x)
 {
     if (!x || !x->needs_grad)
@@ -129,7 +166,7 @@ float *mm_grad(struct mm_ctx *c, struct mm_var *x)
 
         x->grad = take(c, n);
         if (x->grad)
-            memset(x->grad, 0, n * sizeof(float));
+            spread(c, x->grad, NULL, false, n);
     }
     return x->grad;
 }
@@ -150,16 +187,16 @@ void mm_grad_close(struct mm_ctx *c, struct mm_var *x, float *g)
 {
     if (!g || g == x->grad)
         return;
-    mm_kern()->add(x->grad, x->grad, g, mm_tensor_count(&x->t));
+    spread(c, x->grad, g, true, mm_tensor_count(&x->t));
     give(c, g, mm_tensor_count(&x->t));
 }
 
-void mm_grad_move(struct mm_var *x, struct mm_var *y)
+void mm_grad_move(struct mm_ctx *c, struct mm_var *x, struct mm_var *y)
 {
     if (!x || !x->needs_grad)
         return;
     if (x->grad) {
-        mm_kern()->add(x->grad, x->grad, y->grad, mm_tensor_count(&x->t));
+        spread(c, x->grad, y->grad, true, mm_tensor_count(&x->t));
         return;
     }
     x->grad = y->grad;

@@ -54,7 +54,10 @@ bool mm_tape_records(const struct mm_ctx *c, const struct mm_var *const *x, int 
 
 /* mm_grad_move: y's gradient is x's too (both of one size): x takes its memory if it has none
  * yet, else it is added. */
-void mm_grad_move(struct mm_var *x, struct mm_var *y);
+void mm_grad_move(struct mm_ctx *c, struct mm_var *x, struct mm_var *y);
+
+/* mm_grad_copy: add dy (x's size) to x's gradient. */
+void mm_grad_copy(struct mm_ctx *c, struct mm_var *x, const float *dy);
 
 /* mm_grad: where to add x's gradient (f32, x's shape, zeroed at first use);
  * NULL if x is NULL or needs none, or out of memory. */
