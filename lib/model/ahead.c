@@ -1,6 +1,8 @@
 /* ahead.c: see ahead.h.
  *
- *   slots:  [taken, done) wait in a ring of depth slots | done: the one at hand
+ *   pictures:  taken | in a ring of depth slots: done, or at hand | next ...
+ *
+ * A caller that would have to wait prepares the next one itself meanwhile.
  */
 #include "model/ahead.h"
 
@@ -14,6 +16,7 @@
 #include "stream/operand.h"
 
 struct slot {
+    bool done;
     int rc; /* as mm_ahead_take's */
     struct mm_pixels px;
     struct mm_err e;
@@ -25,7 +28,7 @@ struct mm_ahead {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t change;
-    size_t taken, done;
+    size_t taken, next;
     double seconds;
     bool started, stop;
 };
@@ -40,7 +43,7 @@ static bool is_plain_file(const char *path)
 
 static struct slot prepare(const struct mm_ahead_conf *c, const char *path)
 {
-    struct slot s = { 0 };
+    struct slot s = { .done = true };
     struct mm_operand op;
 
     if (!is_plain_file(path) || (s.rc = mm_operand_open(&op, path, c->max_bytes, &s.e)) < 0)
@@ -53,25 +56,36 @@ static struct slot prepare(const struct mm_ahead_conf *c, const char *path)
     return s;
 }
 
+/* Is there one to prepare, and room for it? */
+static bool may_prepare(const struct mm_ahead *a)
+{
+    return a->next < a->c.n && a->next < a->taken + a->c.depth;
+}
+
+/* Prepares the next one; the lock is held before and after, not meanwhile. */
+static void prepare_next(struct mm_ahead *a)
+{
+    const size_t i = a->next++;
+    const double start = mm_now();
+
+    pthread_mutex_unlock(&a->lock);
+    const struct slot s = prepare(&a->c, a->c.paths[i]);
+    pthread_mutex_lock(&a->lock);
+    a->seconds += mm_now() - start;
+    a->slot[i % a->c.depth] = s;
+    pthread_cond_broadcast(&a->change);
+}
+
 static void *run(void *arg)
 {
     struct mm_ahead *a = arg;
 
     pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; i < a->c.n; i++) {
-        while (!a->stop && i >= a->taken + a->c.depth)
+    while (!a->stop && a->next < a->c.n)
+        if (may_prepare(a))
+            prepare_next(a);
+        else
             pthread_cond_wait(&a->change, &a->lock);
-        if (a->stop)
-            break;
-        pthread_mutex_unlock(&a->lock);
-        const double start = mm_now();
-        const struct slot s = prepare(&a->c, a->c.paths[i]);
-        pthread_mutex_lock(&a->lock);
-        a->seconds += mm_now() - start;
-        a->slot[i % a->c.depth] = s;
-        a->done = i + 1;
-        pthread_cond_broadcast(&a->change);
-    }
     pthread_mutex_unlock(&a->lock);
     return NULL;
 }
@@ -107,8 +121,8 @@ void mm_ahead_free(struct mm_ahead *a)
     pthread_mutex_unlock(&a->lock);
     if (a->started)
         pthread_join(a->thread, NULL);
-    for (size_t i = a->taken; i < a->done; i++)
-        mm_pixels_free(&a->slot[i % a->c.depth].px);
+    for (size_t i = 0; i < a->c.depth; i++)
+        mm_pixels_free(&a->slot[i].px);
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->change);
     free(a->slot);
@@ -119,9 +133,14 @@ int mm_ahead_take(struct mm_ahead *a, size_t i, struct mm_pixels *px, struct mm_
 {
     assert(i == a->taken && i < a->c.n);
     pthread_mutex_lock(&a->lock);
-    while (a->done <= i)
-        pthread_cond_wait(&a->change, &a->lock);
-    const struct slot s = a->slot[i % a->c.depth];
+    struct slot *const at = &a->slot[i % a->c.depth];
+    while (!at->done)
+        if (may_prepare(a))
+            prepare_next(a);
+        else
+            pthread_cond_wait(&a->change, &a->lock);
+    const struct slot s = *at;
+    *at = (struct slot){ 0 };
     a->taken = i + 1;
     pthread_cond_broadcast(&a->change);
     pthread_mutex_unlock(&a->lock);

@@ -1,6 +1,6 @@
 /* ahead.h: pictures read, decoded and prepared on a thread of their own while the
  * ones before them go through the tower.  The order, and what is taken, are those of
- * reading each when it is wanted.
+ * reading each when it is wanted.  A caller that has to wait prepares one itself.
  */
 #ifndef MM_MODEL_AHEAD_H
 #define MM_MODEL_AHEAD_H
