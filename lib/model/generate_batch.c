@@ -18,7 +18,7 @@ struct mm_batch {
     struct mm_place *place;  /* [n] */
     struct mm_feed *feed;    /* [n] of a pass */
     size_t *fed;             /* [n] the place of each feed */
-    size_t *wait;            /* [nwait] places in MM_PLACE_NEW, in the order they came */
+    size_t *wait;            /* [nwait] places NEW or in PREFILL, in the order they came */
     size_t n, nwait, nfree;
 };
 
@@ -187,10 +187,11 @@ static int check_rows(const struct mm_place *l, size_t from)
     return 0;
 }
 
-/* A new prompt takes what others computed: 1, or 0 while it waits for one before it (wait[0]
- * to wait[k - 1]) that is to compute more of it. */
-static int match(struct mm_batch *b, struct mm_place *l, size_t k, struct mm_err *e)
+/* The new prompt of wait[k] takes what others computed, unless one that is being computed,
+ * or came before it, is to compute more of it: then it waits. */
+static int match(struct mm_batch *b, size_t k, struct mm_err *e)
 {
+    struct mm_place *l = &b->place[b->wait[k]];
     const struct mm_prompt *p = l->r->prompt;
     size_t have = mm_kv_len(l->kv);
     const struct mm_place *from = NULL;
@@ -201,16 +202,15 @@ static int match(struct mm_batch *b, struct mm_place *l, size_t k, struct mm_err
         const struct mm_place *o = &b->place[i];
         if (o == l)
             continue;
-        size_t n = shared(b, p, o, false);
+        const size_t n = shared(b, p, o, false);
         if (n > have) {
             have = n;
             from = o;
         }
-        n = o->state == MM_PLACE_PREFILL ? shared(b, p, o, true) : 0;
-        later = n > later ? n : later;
     }
-    for (size_t i = 0; i < k; i++) {
-        const size_t n = shared(b, p, &b->place[b->wait[i]], true);
+    for (size_t i = 0; i < b->nwait; i++) {
+        const struct mm_place *o = &b->place[b->wait[i]];
+        const size_t n = i < k || o->state == MM_PLACE_PREFILL ? shared(b, p, o, true) : 0;
         later = n > later ? n : later;
     }
     if (later > have)
@@ -225,27 +225,35 @@ static int match(struct mm_batch *b, struct mm_place *l, size_t k, struct mm_err
     b->g->stats.reused += have;
     if (check_rows(l, have) < 0)
         leave(b, l);
-    return 1;
+    return 0;
 }
 
-/* All prompts that wait, in the order they came. */
 static int match_all(struct mm_batch *b, struct mm_err *e)
 {
-    size_t still = 0;
     int rc = 0;
 
+    for (size_t i = 0; i < b->nwait && rc == 0; i++)
+        if (b->place[b->wait[i]].state == MM_PLACE_NEW)
+            rc = match(b, i, e);
+    return rc;
+}
+
+/* Those whose prompts are computed, or failed, wait no longer. */
+static void tidy(struct mm_batch *b)
+{
+    size_t still = 0;
+
     for (size_t i = 0; i < b->nwait; i++) {
-        rc = rc < 0 ? rc : match(b, &b->place[b->wait[i]], still, e);
-        if (rc <= 0)
+        const enum mm_place_state s = b->place[b->wait[i]].state;
+        if (s == MM_PLACE_NEW || s == MM_PLACE_PREFILL)
             b->wait[still++] = b->wait[i];
     }
     b->nwait = still;
-    return rc < 0 ? rc : 0;
 }
 
 /* --- a step ------------------------------------------------------------------------------------ */
 
-/* What the pass is fed: a row of each running sequence, then rows of prompts. */
+/* What the pass is fed: a row of each running sequence, then rows of prompts as they came. */
 static size_t gather(struct mm_batch *b, size_t *rows, size_t *steps)
 {
     const size_t most = b->g->ctx->trace ? SIZE_MAX : MM_GEN_CHUNK;
@@ -260,13 +268,13 @@ static size_t gather(struct mm_batch *b, size_t *rows, size_t *steps)
                                          .to = l->seq.n, .step = true, .logits = l->logits };
     }
     *steps = *rows = k;
-    for (size_t i = 0; i < b->n && *rows < most; i++) {
-        struct mm_place *l = &b->place[i];
+    for (size_t i = 0; i < b->nwait && *rows < most; i++) {
+        struct mm_place *l = &b->place[b->wait[i]];
         if (l->state != MM_PLACE_PREFILL)
             continue;
         const size_t from = mm_kv_len(l->kv), left = l->seq.n - from;
         const size_t take = left < most - *rows ? left : most - *rows;
-        b->fed[k] = i;
+        b->fed[k] = b->wait[i];
         b->feed[k++] = (struct mm_feed){ .kv = l->kv, .p = &l->seq, .from = from,
                                          .to = from + take, .whole = l->seq.n,
                                          .logits = take == left ? l->logits : NULL };
@@ -291,6 +299,7 @@ static int pass(struct mm_batch *b, size_t k, bool prompts, struct mm_err *e)
         if (l->have_logits)
             l->state = MM_PLACE_READY;
     }
+    tidy(b);
     return rc;
 }
 

@@ -328,6 +328,46 @@ static void places(void **state)
     world_close(&w);
 }
 
+/* Prompts longer than a pass: the first come is served first, whatever its place. */
+static void turns(void **state)
+{
+    enum { N = 4 };
+    static const size_t length[N] = { 600, 1100, 700, 5 };
+    struct world w;
+    struct mm_err e = { 0 };
+    struct mm_gen_spec o = spec(1);
+    struct mm_prompt p[N] = { { 0 } };
+    struct mm_answer a[N] = { { 0 } };
+    struct mm_request r[N] = { { 0 } };
+    struct mm_batch *b;
+    size_t next = 0;
+
+    (void)state;
+    world_open(&w, "llama/gqa");
+    o.context = 2048;
+    for (size_t i = 0; i < N; i++) {
+        for (size_t k = 0; k < length[i]; k++)
+            assert_int_equal(mm_prompt_add(&p[i], (int32_t)((k + 1) * (i + 3) % 90)), 0);
+        r[i] = (struct mm_request){ .prompt = &p[i], .number = i, .answer = &a[i] };
+    }
+    struct mm_gen *g = gen(&w, &o);
+    assert_int_equal(mm_batch_new(&b, g, 2, &e), 0);
+    while (next < N || mm_batch_room(b) < 2) {
+        while (next < N && mm_batch_room(b))
+            assert_int_equal(mm_batch_add(b, &r[next++], &e), 0);
+        assert_int_equal(mm_batch_step(b, &e), 0);
+        assert_true((r[0].done || !r[1].done) && (r[1].done || !r[2].done));
+    }
+    mm_batch_free(b);
+    mm_gen_free(g);
+    for (size_t i = 0; i < N; i++) {
+        as_alone(&w, &o, &r[i]);
+        mm_answer_free(&a[i]);
+        mm_prompt_free(&p[i]);
+    }
+    world_close(&w);
+}
+
 /* A longer prompt after a shorter one: only the new part is computed; the answer
  * is that of a fresh engine.  Then back to a shorter one. */
 static void past(void **state)
@@ -435,6 +475,7 @@ int main(void)
         cmocka_unit_test(scores),
         cmocka_unit_test(batch),
         cmocka_unit_test(places),
+        cmocka_unit_test(turns),
         cmocka_unit_test(past),
         cmocka_unit_test(limits),
         cmocka_unit_test(stops),
