@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "model/clip_load.h"
+#include "tensor/recompute.h"
 #include "tensor/times.h"
 
 struct mm_clip_vision {
@@ -88,6 +89,29 @@ struct mm_params *mm_clip_text_params(struct mm_clip_text *m)
 }
 
 /* --- vision ----------------------------------------------------------------------- */
+
+/* A block and all it reads, for mm_recompute. */
+struct block {
+    const struct mm_encoder_layer *layer;
+    struct mm_encoder_spec spec;
+    size_t i;
+};
+
+static struct mm_var *block_forward(struct mm_ctx *c, const void *arg, struct mm_var *x)
+{
+    const struct block *b = arg;
+
+    return x ? mm_encoder_forward(c, b->layer, x, &b->spec, b->i) : NULL;
+}
+
+/* x through block i of the tower */
+static struct mm_var *run_block(struct mm_ctx *c, const struct mm_clip_tower *t, int64_t i,
+                                struct mm_var *x, const struct mm_encoder_spec *spec)
+{
+    const struct block b = { &t->layers[i], *spec, (size_t)i };
+
+    return mm_recompute(c, block_forward, &b, sizeof(b), x);
+}
 
 /* Number of blocks before hidden state `layer`. */
 static int64_t blocks_of(const struct mm_clip_tower *t, int layer)
@@ -204,7 +228,7 @@ void mm_clip_see(struct mm_ctx *c, const struct mm_clip_vision *m, const struct 
                 kept[i] = keep(c, kept[i], x);
         if (b == blocks)
             break;
-        x = mm_encoder_forward(c, &t->layers[b], x, &spec, (size_t)b);
+        x = run_block(c, t, b, x, &spec);
     }
     last = keep(c, last, x);
     mm_scope_close(c, scope, NULL);
@@ -280,7 +304,7 @@ void mm_clip_read(struct mm_ctx *c, const struct mm_clip_text *m, const int32_t 
     *out = (struct mm_clip_out){ 0 };
     mm_times_lap(c, MM_ENCODER_EMBED, 0, 0);
     for (int64_t b = 0; x && b < t->c.layers; b++)
-        x = mm_scope_close(c, scope, mm_encoder_forward(c, &t->layers[b], x, &spec, (size_t)b));
+        x = mm_scope_close(c, scope, run_block(c, t, b, x, &spec));
     x = mm_layer_norm(c, x, t->post_w, t->post_b, t->c.eps);
     mm_trace_stage(c, x, "text.final_ln");
     struct mm_var **rows = x ? mm_arena_alloc(c->arena, (size_t)B * sizeof(*rows)) : NULL;

@@ -150,9 +150,41 @@ static void test_contrastive(void **state)
     stages_close(&l.s);
 }
 
+/* Blocks computed again in backward change not one bit. */
+static void test_recompute(void **state)
+{
+    struct clip_case l = { 0 };
+    float *was = NULL;
+
+    (void)state;
+    clip_open(&l);
+    for (int i = 0; i < 2; i++) {
+        struct mm_job j;
+
+        l.spec.recompute = i == 1;
+        open_job(&j, &l.spec);
+        while (j.update < j.steps) {
+            struct mm_job_report r;
+            struct mm_err e = { 0 };
+
+            assert_int_equal(mm_job_update(&j, &r, &e), 0);
+        }
+        if (was)
+            assert_memory_equal(was, j.set.m, j.set.total * sizeof(float));
+        else
+            was = memcpy(malloc(j.set.total * sizeof(float)), j.set.m,
+                         j.set.total * sizeof(float));
+        mm_job_close(&j);
+    }
+    free(was);
+    unlink(l.path);
+    stages_close(&l.s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_contrastive) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_contrastive),
+                                        cmocka_unit_test(test_recompute) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
