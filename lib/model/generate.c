@@ -332,10 +332,15 @@ static size_t reusable(const struct mm_gen *g, const struct mm_prompt *p)
     return n < p->n ? n : p->n - 1;
 }
 
+double mm_gen_clock(const struct mm_gen *g)
+{
+    return mm_now() - mm_llama_packing(g->m);
+}
+
 int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e)
 {
     struct mm_past *past = &g->past;
-    const double start = mm_now();
+    const double start = mm_gen_clock(g);
     int rc = mm_gen_check(g, p, e);
 
     if (rc == 0 && !past->kv)
@@ -364,7 +369,7 @@ int mm_gen_prefill(struct mm_gen *g, const struct mm_prompt *p, struct mm_err *e
     past->have_logits = true;
     past->fresh = have < p->n;
     g->stats.computed += p->n - have;
-    g->stats.prefill_s += mm_now() - start;
+    g->stats.prefill_s += mm_gen_clock(g) - start;
     return 0;
 }
 

@@ -60,7 +60,7 @@ struct mm_answer {
 void mm_answer_free(struct mm_answer *a); /* takes a zeroed one */
 
 /* What was done since the engine was made.  Time of a pass that holds both is shared
- * out by rows. */
+ * out by rows; packing of weights is in neither. */
 struct mm_gen_stats {
     size_t computed, reused;  /* prompt positions */
     size_t decoded;           /* tokens fed one by one */

@@ -323,7 +323,7 @@ static int choose_tokens(struct mm_batch *b)
 
 int mm_batch_step(struct mm_batch *b, struct mm_err *e)
 {
-    const double start = mm_now();
+    const double start = mm_gen_clock(b->g);
     size_t rows = 0;
     size_t steps = 0;
     int rc = match_all(b, e);
@@ -336,7 +336,7 @@ int mm_batch_step(struct mm_batch *b, struct mm_err *e)
     if (rc == 0)
         rc = choose_tokens(b);
     mm_times_lap(b->g->ctx, MM_LLAMA_SAMPLING, 0, 0);
-    const double s = mm_now() - start;
+    const double s = mm_gen_clock(b->g) - start;
     const double share = rows ? (double)steps / (double)rows : 1;
     b->g->stats.decode_s += share * s;
     b->g->stats.prefill_s += (1 - share) * s;

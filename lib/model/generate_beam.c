@@ -176,7 +176,7 @@ int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_bea
     int rc = mm_gen_prefill(g, p, e);
 
     *n = 0;
-    const double decode = mm_now();
+    const double decode = mm_gen_clock(g);
     g->ctx->trace = NULL;
     if (rc == 0)
         rc = search_alloc(&s, spec);
@@ -189,7 +189,7 @@ int mm_gen_beam(struct mm_gen *g, const struct mm_prompt *p, const struct mm_bea
         answers[i].computed = g->stats.computed - before;
         *n = i + 1;
     }
-    g->stats.decode_s += mm_now() - decode;
+    g->stats.decode_s += mm_gen_clock(g) - decode;
     search_free(&s);
     return rc;
 }

@@ -53,6 +53,10 @@ bool mm_gen_may_share(const struct mm_gen *g, size_t a, size_t b);
 MM_MUST_CHECK int mm_gen_text(const struct mm_gen *g, struct mm_answer *a, size_t n, bool trim,
                               struct mm_err *e);
 
+/* mm_gen_clock: seconds, while weights are packed it stands still: what a position
+ * costs is not what opening does. */
+double mm_gen_clock(const struct mm_gen *g);
+
 /* --- a sequence and its next token (generate_token.c) -------------------------------- */
 
 enum mm_place_state {

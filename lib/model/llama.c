@@ -285,6 +285,11 @@ struct mm_params *mm_llama_params(struct mm_llama *m)
     return m->params;
 }
 
+double mm_llama_packing(const struct mm_llama *m)
+{
+    return mm_params_packing(m->params);
+}
+
 int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype, struct mm_err *e)
 {
     return mm_kv_new(kv, (size_t)m->c.layers, (size_t)m->c.kv_heads, (size_t)m->c.head_dim, dtype,
@@ -295,7 +300,7 @@ int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype
 
 const char *mm_llama_stage_name(enum mm_llama_stage s)
 {
-    static const char *const name[] = { "embed", "qkv", "attention", "o", "mlp", "head",
+    static const char *const name[] = { "pack", "embed", "qkv", "attention", "o", "mlp", "head",
                                         "sampling" };
 
     return name[s];
@@ -493,13 +498,25 @@ static struct mm_var *layer_forward(struct mm_ctx *c, const void *arg, struct mm
     return x ? mlp_block(c, a->m, a->i, x) : NULL;
 }
 
+/* The second pass packs the weights, which is a stage of its own. */
+static bool begin_pass(struct mm_ctx *c, const struct mm_llama *m)
+{
+    const double packing = mm_params_packing(m->params);
+
+    mm_times_lap(c, MM_LLAMA_EMBED, 0, 0);
+    if (mm_params_pass(m->params, c->pool, &c->err) < 0)
+        return false;
+    if (mm_params_packing(m->params) > packing)
+        mm_times_lap(c, MM_LLAMA_PACK, 0, 0);
+    return true;
+}
+
 struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
                                const struct mm_seq *seqs, size_t nseq)
 {
     struct tables t;
 
-    if (!x || mm_params_pass(m->params, c->pool, &c->err) < 0 ||
-        !rope_tables(c, &t, m, (size_t)x->t.shape[0], seqs, nseq))
+    if (!x || !begin_pass(c, m) || !rope_tables(c, &t, m, (size_t)x->t.shape[0], seqs, nseq))
         return NULL;
     mm_trace_stage(c, x, "embeddings");
     mm_times_lap(c, MM_LLAMA_EMBED, 0, 0);

@@ -43,6 +43,9 @@ void mm_llama_free(struct mm_llama *m); /* takes NULL */
 const struct mm_llama_config *mm_llama_config(const struct mm_llama *m);
 struct mm_params *mm_llama_params(struct mm_llama *m);
 
+/* mm_llama_packing: seconds that packing its weights took up to now. */
+double mm_llama_packing(const struct mm_llama *m);
+
 /* mm_llama_kv: an empty cache for one sequence, f16 or f32. */
 MM_MUST_CHECK int mm_llama_kv(struct mm_kv **kv, const struct mm_llama *m, enum mm_dtype dtype,
                               struct mm_err *e);
@@ -60,6 +63,7 @@ struct mm_seq {
 /* Stages of a pass as tensor/times.h counts them, norms, sums and RoPE with the products
  * beside them.  Choosing tokens is generation's. */
 enum mm_llama_stage {
+    MM_LLAMA_PACK, /* weights, once, in the second pass */
     MM_LLAMA_EMBED,
     MM_LLAMA_QKV,
     MM_LLAMA_ATTENTION,

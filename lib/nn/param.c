@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/progress.h"
 #include "base/pages.h"
 #include "base/panel.h"
 #include "base/size.h"
@@ -29,6 +30,7 @@ struct mm_params {
     void **panels;     /* what mm_params_pack packed, one block a call */
     size_t npanels, panels_cap;
     const struct mm_ckpt *later; /* to be packed when the second pass begins, or NULL */
+    double packing;              /* seconds */
     bool passed;
     bool failed;
 };
@@ -309,6 +311,7 @@ static int pack_one(struct param *q, char *to, struct mm_pool *pool, struct mm_e
 int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck, struct mm_pool *pool,
                    struct mm_err *e)
 {
+    const double start = mm_now();
     size_t total = 0;
     char *to = NULL;
     int rc = 0;
@@ -332,7 +335,13 @@ int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck, struct mm_pool
         if (rc == 0 && ck)
             mm_ckpt_release(ck, &q->src);
     }
+    p->packing += mm_now() - start;
     return rc;
+}
+
+double mm_params_packing(const struct mm_params *p)
+{
+    return p->packing;
 }
 
 void mm_params_pack_later(struct mm_params *p, const struct mm_ckpt *ck)

@@ -50,6 +50,9 @@ MM_MUST_CHECK int mm_params_pack(struct mm_params *p, const struct mm_ckpt *ck,
 void mm_params_pack_later(struct mm_params *p, const struct mm_ckpt *ck);
 MM_MUST_CHECK int mm_params_pass(struct mm_params *p, struct mm_pool *pool, struct mm_err *e);
 
+/* mm_params_packing: seconds that packing took up to now. */
+double mm_params_packing(const struct mm_params *p);
+
 /* In order of loading. */
 size_t mm_params_count(const struct mm_params *p);
 struct mm_var *mm_params_at(struct mm_params *p, size_t i, const char **name);
