@@ -263,13 +263,24 @@ int mm_loras_add(struct mm_set *s, struct mm_loras *l, double decay, double rate
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+/* Every module by its whole name: peft takes an expression only if it fits a whole name, and
+ * the end of one may fit another tower's layers too. */
+static json_t *modules(const struct mm_loras *l)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < l->n; i++)
+        json_array_append_new(list, json_string(l->v[i]->module));
+    return list;
+}
+
 static int write_config(const char *dir, const struct mm_loras *l, const char *base,
                         struct mm_err *e)
 {
-    json_t *c = json_pack("{s:s,s:s,s:I,s:f,s:f,s:s,s:s,s:b,s:b,s:b,s:b,s:n}",
+    json_t *c = json_pack("{s:s,s:s,s:I,s:f,s:f,s:s,s:o,s:b,s:b,s:b,s:b,s:n}",
                           "peft_type", "LORA", "base_model_name_or_path", base,
                           "r", (json_int_t)l->rank, "lora_alpha", l->alpha,
-                          "lora_dropout", 0.0, "bias", "none", "target_modules", l->targets,
+                          "lora_dropout", 0.0, "bias", "none", "target_modules", modules(l),
                           "fan_in_fan_out", 0, "inference_mode", 1, "use_rslora", 0,
                           "use_dora", 0, "task_type");
     char *text = c ? json_dumps(c, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;

@@ -133,6 +133,8 @@ t "LoRA leaves the language model" 0 sh -c "mm-pack s4/model.safetensors >s4.mmt
     mm-pack '$S/model/model.safetensors' | mm-cut -w 'name=language*' | mm-diff - s4.mmt"
 t "and writes an adapter" 0 sh -c "mm-ls s4/adapter/adapter_model.safetensors | grep -c 'lora_[AB]'"
 same "of all layers" out 28
+t "named one by one" 0 sh -c "grep -c '\"language_model.model.layers.*_proj\"' s4/adapter/adapter_config.json"
+same "in its configuration" out 14
 t "that mm-llm takes" 0 sh -c "mm-encode -m s4 '$S/images/a.png' | mm-project -m s4 | mm-llm -m s4 --lora s4/adapter -n 4 -t 0 -p '<image>'"
 t "one goes on from it" 0 mm-train llava-instruct --model s4 --adapter s4/adapter --images "$S/images" -o s5 \
     --steps 2 -B 2 "$S/instruct.json"
