@@ -1,0 +1,202 @@
+/* table.c: see table.h. */
+#include "eval/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A column of a task's table: where its number is ("bleu.3": the fourth). */
+struct column {
+    const char *head, *path;
+    double scale;
+    int digits;
+};
+
+static const json_t *at(const json_t *v, const char *path)
+{
+    char key[80];
+
+    while (v && *path) {
+        const size_t n = strcspn(path, ".");
+
+        snprintf(key, sizeof(key), "%.*s", (int)n, path);
+        v = json_is_array(v) ? json_array_get(v, strtoul(key, NULL, 10)) : json_object_get(v, key);
+        path += n + (path[n] == '.');
+    }
+    return v;
+}
+
+/* One row: its name, the numbers, and their intervals where there are some. */
+static void print_row(struct mm_buf *b, const char *name, const json_t *row, const struct column *c)
+{
+    mm_buf_printf(b, "%-24s", name);
+    for (; c->head; c++) {
+        const json_t *v = at(row, c->path);
+
+        if (json_is_number(v))
+            mm_buf_printf(b, " %9.*f", c->digits, c->scale * json_number_value(v));
+        else
+            mm_buf_printf(b, " %9s", "-");
+    }
+    mm_buf_char(b, '\n');
+}
+
+static void print_intervals(struct mm_buf *b, const json_t *row, const struct column *c)
+{
+    for (; c->head; c++) {
+        const json_t *v = at(at(row, "ci95"), c->path);
+
+        if (json_is_array(v))
+            mm_buf_printf(b, "%-24s [%.*f, %.*f] (95%%)\n", c->head, c->digits,
+                   c->scale * json_number_value(json_array_get(v, 0)), c->digits,
+                   c->scale * json_number_value(json_array_get(v, 1)));
+    }
+}
+
+static void print_head(struct mm_buf *b, const struct column *c)
+{
+    mm_buf_printf(b, "%-24s", "");
+    for (; c->head; c++)
+        mm_buf_printf(b, " %9s", c->head);
+    mm_buf_char(b, '\n');
+}
+
+static const struct column caption_columns[] = {
+    { "BLEU-1", "bleu_1", 100, 1 },  { "BLEU-2", "bleu_2", 100, 1 },
+    { "BLEU-3", "bleu_3", 100, 1 },  { "BLEU-4", "bleu_4", 100, 1 },
+    { "METEOR", "meteor", 100, 1 },  { "ROUGE-L", "rouge_l", 100, 1 },
+    { "CIDEr-D", "cider_d", 100, 1 }, { "CIDEr", "cider", 100, 1 },
+    { NULL, NULL, 0, 0 }
+};
+static const struct column exact_columns[] = { { "exact", "exact_match", 1, 2 },
+                                               { "normal", "exact_match_normalized", 1, 2 },
+                                               { NULL, NULL, 0, 0 } };
+static const struct column auc_columns[] = { { "ROC-AUC", "roc_auc", 100, 2 },
+                                             { NULL, NULL, 0, 0 } };
+static const struct column sqa_columns[] = {
+    { "NAT", "NAT", 1, 2 },     { "SOC", "SOC", 1, 2 },     { "LAN", "LAN", 1, 2 },
+    { "TXT", "TXT", 1, 2 },     { "IMG", "IMG", 1, 2 },     { "NO", "NO", 1, 2 },
+    { "G1-6", "G1-6", 1, 2 },   { "G7-12", "G7-12", 1, 2 }, { "Average", "average", 1, 2 },
+    { NULL, NULL, 0, 0 }
+};
+static const struct column pope_columns[] = {
+    { "Accuracy", "accuracy", 100, 2 }, { "Precision", "precision", 100, 2 },
+    { "Recall", "recall", 100, 2 },     { "F1", "f1_score", 100, 2 },
+    { "Yes", "yes_ratio", 100, 2 },     { NULL, NULL, 0, 0 }
+};
+static const struct column vqa_columns[] = { { "VQA", "official_overall", 1, 2 },
+                                             { "Flamingo", "openflamingo_overall", 1, 2 },
+                                             { "TextVQA", "textvqa_llava_overall", 1, 2 },
+                                             { "exact", "exact_match_any_reference", 1, 2 },
+                                             { NULL, NULL, 0, 0 } };
+static const struct column type_columns[] = { { "VQA", "", 1, 2 }, { NULL, NULL, 0, 0 } };
+static const struct column bench_columns[] = { { "relative", "0", 1, 1 },
+                                               { "reference", "1", 1, 1 },
+                                               { "candidate", "2", 1, 1 },
+                                               { NULL, NULL, 0, 0 } };
+
+/* Rows of the numbers in out[from], one a member. */
+static void print_members(struct mm_buf *b, const json_t *from, const struct column *c)
+{
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *)from, key, v) print_row(b, key, v, c);
+}
+
+static void table_flat(struct mm_buf *b, const json_t *out, const struct column *c)
+{
+    print_head(b, c);
+    print_row(b, "all", out, c);
+    print_intervals(b, out, c);
+}
+
+static void table_vqa(struct mm_buf *b, const json_t *out)
+{
+    table_flat(b, out, vqa_columns);
+    print_members(b, json_object_get(out, "official_per_answer_type"), type_columns);
+    print_members(b, json_object_get(out, "official_per_question_type"), type_columns);
+}
+
+static void table_scienceqa(struct mm_buf *b, const json_t *out)
+{
+    static const char *const rows[] = { "gpt4", "complement", "judge", NULL };
+    static const struct column c[] = { { "average", "scienceqa_accuracy", 1, 2 },
+                                       { "images", "scienceqa_image_accuracy", 1, 2 },
+                                       { NULL, NULL, 0, 0 } };
+
+    print_head(b, sqa_columns);
+    print_row(b, "model", json_object_get(out, "scienceqa_breakdown"), sqa_columns);
+    for (size_t i = 0; rows[i]; i++)
+        if (json_object_get(out, rows[i]))
+            print_row(b, rows[i], json_object_get(out, rows[i]), sqa_columns);
+    print_intervals(b, out, c);
+}
+
+static void table_pope(struct mm_buf *b, const json_t *out)
+{
+    const char *key;
+    json_t *v;
+
+    print_head(b, pope_columns);
+    json_object_foreach((json_t *)out, key, v) if (json_is_object(v)) {
+        print_row(b, key, v, pope_columns);
+        print_intervals(b, v, pope_columns);
+    }
+}
+
+static void table_bench(struct mm_buf *b, const json_t *out)
+{
+    const char *key;
+    json_t *v;
+
+    print_head(b, bench_columns);
+    json_object_foreach((json_t *)out, key, v) if (json_is_array(v) && strcmp(key, "parsed") != 0) {
+        const json_t *ci = json_object_get(json_object_get(out, "ci95"), key);
+
+        print_row(b, key, v, bench_columns);
+        if (ci)
+            mm_buf_printf(b, "%-24s [%.1f, %.1f] (95%%)\n", "", json_number_value(json_array_get(ci, 0)),
+                   json_number_value(json_array_get(ci, 1)));
+    }
+    mm_buf_printf(b, "%-24s %9lld\n", "failures", (long long)json_integer_value(at(out, "failures")));
+}
+
+static void table_caption(struct mm_buf *b, const json_t *out) { table_flat(b, out, caption_columns); }
+static void table_exact(struct mm_buf *b, const json_t *out) { table_flat(b, out, exact_columns); }
+static void table_auc(struct mm_buf *b, const json_t *out) { table_flat(b, out, auc_columns); }
+
+/* Every single number, its path before it; lists are left to --json. */
+void mm_eval_lines(struct mm_buf *b, const json_t *v, const char *path)
+{
+    char name[400];
+    const char *key;
+    json_t *m;
+
+    json_object_foreach((json_t *)v, key, m) {
+        snprintf(name, sizeof(name), "%s%s%s", path, *path ? "." : "", key);
+        if (json_is_integer(m))
+            mm_buf_printf(b, "%s\t%" JSON_INTEGER_FORMAT "\n", name, json_integer_value(m));
+        else if (json_is_real(m))
+            mm_buf_printf(b, "%s\t%.6g\n", name, json_real_value(m));
+        else if (json_is_object(m) && strcmp(key, "ci95") != 0 &&
+                 strcmp(key, "scienceqa_choice") != 0)
+            mm_eval_lines(b, m, name);
+        else if (json_is_array(m) && strcmp(path, "ci95") == 0)
+            continue;
+    }
+}
+
+static const struct {
+    const char *task;
+    void (*table)(struct mm_buf *b, const json_t *out);
+} tables[] = { { "caption", table_caption }, { "vqa", table_vqa },   { "exact", table_exact },
+               { "scienceqa", table_scienceqa }, { "pope", table_pope }, { "auc", table_auc },
+               { "bench", table_bench } };
+
+void mm_eval_table(struct mm_buf *b, const char *task, const json_t *out)
+{
+    for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        if (strcmp(tables[i].task, task) == 0)
+            tables[i].table(b, out);
+}

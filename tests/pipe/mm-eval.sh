@@ -1,0 +1,94 @@
+#!/bin/sh
+# mm-eval: the golden cases through the program, ids, intervals, hostile input, refusals.
+. "$TOP/tests/pipe/lib.sh"
+g=$GOLDEN/metrics
+
+# value NAME FILE: of a name<tab>value line
+value() { sed -n "s/^$1	//p" "$2"; }
+
+# near NAME GOT WANT: to six digits
+near() {
+    awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; exit !(a != "" && d * d <= 1e-10 * b * b + 1e-30) }'
+    rc=$?
+    [ $rc = 0 ] || echo "# $2, want $3"
+    ok "$1" $rc
+}
+
+t 'vqa' 0 mm-eval vqa --pred "$g/vqa/results.json" --ref "$g/vqa/annotations.json" \
+    --questions "$g/vqa/questions.json"
+near 'official' "$(value official_overall out)" 74.17
+near 'by type' "$(value openflamingo_per_question_type.what out)" 82.86
+t 'vqa table' 0 mm-eval vqa --pred - --ref "$g/vqa/annotations.json" --table <"$g/vqa/results.json"
+has 'the row of all' out '^all  *74.17  *82.50  *82.50  *95.83$'
+t 'scienceqa' 0 mm-eval scienceqa --pred "$g/choice/scienceqa_answers.jsonl" \
+    --ref "$g/choice/problems.json" --splits "$g/choice/pid_splits.json" --table
+has 'its table' out \
+    '^model  *58.33  *56.52  *14.29  *57.69  *57.69  *42.86  *59.26  *44.44  *51.85$'
+t 'pope' 0 mm-eval pope --pred "$g/pope/answers.jsonl" --questions "$g/pope/questions.jsonl" \
+    --ref "$g/pope/coco/coco_pope_random.json" --ref "$g/pope/coco/coco_pope_popular.json" --json
+has 'f1 by category' out '"f1_by_category": \[0.66666666666666663, 0.64516129032258063\]'
+t 'bench' 0 mm-eval bench --judge "$g/llava_bench/reviews.jsonl" --table
+has 'relative score' out '^all  *62.9  *62.5  *39.3$'
+
+# lines of mm-llm and LLaVA's own JSON; the picture's name finds the reference
+cat >ref.json <<'END'
+[{"id":"a","image":"images/a.png","conversations":[{"from":"human","value":"<image>\nWhat?"},
+ {"from":"gpt","value":"red"},{"from":"gpt","value":"no"}]},
+ {"id":"b","image":"images/b.png","conversations":[{"from":"gpt","value":"2"}]}]
+END
+cat >pred.jsonl <<'END'
+{"source": ["/x/images/b.png"], "item": 1, "tokens": [1], "text": "two", "stop": "eos"}
+{"source": ["images/a.png"], "item": 0, "tokens": [1], "text": " Red. ", "stop": "eos"}
+END
+t 'mm-llm beside LLaVA' 0 mm-eval vqa --pred pred.jsonl --ref ref.json
+near 'both are right' "$(value official_overall out)" 100
+t 'exact' 0 mm-eval exact --pred pred.jsonl --ref ref.json
+same 'its lines' out 'n	2
+exact_match	0
+exact_match_normalized	100'
+head -1 pred.jsonl >one.jsonl
+t 'a missing prediction' 65 mm-eval vqa --pred one.jsonl --ref ref.json
+has 'names it' err "reference 'a': no prediction"
+t '--partial leaves it out' 0 mm-eval exact --pred one.jsonl --ref ref.json --partial
+has 'and says so' err '1 of 2 references'
+near 'one item' "$(value n out)" 1
+cat pred.jsonl one.jsonl >twice.jsonl
+t 'a prediction twice' 65 mm-eval vqa --pred twice.jsonl --ref ref.json
+has 'names it too' err "'/x/images/b.png' comes twice"
+
+printf '%s\n' '{"id":1,"score":0.5}' '{"id":2,"score":0.5}' '{"id":3,"score":0.9}' >scores.jsonl
+printf '%s\n' '{"id":1,"label":0}' '{"id":2,"label":"yes"}' '{"id":3,"label":true}' >labels.jsonl
+t 'auc, a tie counts half' 0 mm-eval auc --pred scores.jsonl --ref labels.jsonl
+near 'three quarters' "$(value roc_auc out)" 0.75
+
+t 'intervals' 0 mm-eval vqa --pred "$g/vqa/results.json" --ref "$g/vqa/annotations.json" \
+    --bootstrap 100 --json -s 3
+mv out first
+t 'again' 0 mm-eval vqa --pred "$g/vqa/results.json" --ref "$g/vqa/annotations.json" \
+    --bootstrap 100 --json -s 3
+cmp -s out first
+ok 'the same seed, the same intervals' $?
+has 'an interval' out '"ci95": {"official_overall": \['
+
+# hostile files
+for bad in '' '{' '[1]' '[[]]' '"x"' '[{"id":{}}]' '[{"id":1,"text":[]}]' '{"id":1' \
+    '[{"id":1,"text":null}]' '[{"id":1,"text":"\ud800"}]' '[{"id":1,"error":"x"}]'; do
+    printf '%s' "$bad" >bad.json
+    t "refuses $bad" 65 mm-eval exact --pred bad.json --ref ref.json --partial
+done
+dd if=/dev/zero bs=1000 count=200 2>/dev/null | tr '\0' '[' >deep.json
+t 'refuses deep nesting' 65 mm-eval exact --pred deep.json --ref ref.json
+t 'no such file' 66 mm-eval exact --pred nowhere.json --ref ref.json
+for args in 'vqa --pred p' 'vqa --ref r' 'nothing --pred p --ref r' '' 'vqa exact --pred p --ref r' \
+    'auc --pred p --ref r --judge j' 'bench --pred p --ref r' 'vqa --pred p --ref r --ref q' \
+    'vqa --pred p --ref r --table --json' 'scienceqa --pred p --ref r --judge j' \
+    'vqa --pred p --ref r --bootstrap 0'; do
+    # shellcheck disable=SC2086
+    t "usage: $args" 64 mm-eval $args
+done
+
+# the page's example
+echo '[{"id":1,"answer":"red"},{"id":2,"answer":"two"}]' >ref.json
+echo '[{"id":1,"text":"Red."},{"id":2,"text":"3"}]' | mm-eval exact --pred - --ref ref.json >out
+near "the page's example" "$(value exact_match_normalized out)" 50
+finish
