@@ -76,8 +76,7 @@ def run(argv, stdin=None, env=None):
 
 
 def llm(path, prompt=8, tokens=64, items=1, args=(), env=None):
-    """mm-llm on random prompts: tokens/s of prompt and of decoding, seconds, peak MiB.
-    Weights are packed, once, when the first token is decoded: no part of decoding."""
+    """mm-llm on random prompts: tokens/s of prompt and of decoding, seconds, peak MiB."""
     err, wall, rss = run([BIN / "mm-llm", "-v", "-m", path, "-n", str(tokens), "--ignore-eos",
                           "-t", "0", "--json", "-B", str(items), *args, prompts(prompt, items)],
                          env=env)
@@ -85,10 +84,8 @@ def llm(path, prompt=8, tokens=64, items=1, args=(), env=None):
     dec = re.search(r"decode: (\d+) tokens in ([\d.]+) ms", err)
     if not pre or not dec:
         die(f"mm-llm -v: no times in\n{err}")
-    pack = re.search(r"time decode.embed ([\d.]+) ms", err)
-    seconds = (float(dec[2]) - (float(pack[1]) if pack else 0)) / 1e3
-    return {"prefill": int(pre[1]) / max(float(pre[2]), 1e-3) * 1e3,
-            "decode": int(dec[1]) / max(seconds, 1e-6), "wall": wall, "rss": rss}
+    rate = [int(m[1]) / max(float(m[2]), 1e-3) * 1e3 for m in (pre, dec)]
+    return {"prefill": rate[0], "decode": rate[1], "wall": wall, "rss": rss}
 
 
 def smollm2(tokens, env=None):
