@@ -22,6 +22,8 @@ PKGS := zlib libpng libjpeg libwebp libwebpdemux libwebpdemux sndfile libavforma
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lpthread -lm
 
+CURL_LIBS := $(shell pkg-config --libs libcurl)
+
 MM_CPPFLAGS := -Ilib -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
 	-DMM_VERSION='"$(VERSION)"' -DMM_PREFIX='"$(PREFIX)"'
 MM_CFLAGS := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wvla \
@@ -123,6 +125,9 @@ $B/tests/kernel/%: $B/tests/kernel/%.o $(LIBMM)
 $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
+
+# Only what speaks to endpoints is linked with curl: its libraries cost the others start time.
+$B/bin/mm-instruct $B/tests/unit/test_remote: PKG_LIBS += $(CURL_LIBS)
 
 # These make allocations of the library fail.
 comma := ,
