@@ -20,7 +20,7 @@ B := build/$(CONFIG)
 PKGS := zlib libpng libjpeg libwebp libwebpdemux libwebpdemux sndfile libavformat libavcodec libswscale libswresample \
 	libavutil jansson libpcre2-8 libisal freetype2
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lpthread -lm
+PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -lopenblas -lunistring -lstemmer -lpthread -lm
 
 CURL_LIBS := $(shell pkg-config --libs libcurl)
 

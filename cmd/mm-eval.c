@@ -11,6 +11,7 @@
 #include "base/cmd.h"
 #include "base/json.h"
 #include "eval/answers.h"
+#include "eval/caption.h"
 #include "eval/choice.h"
 #include "eval/table.h"
 
@@ -29,7 +30,7 @@ static const char help[] =
     "      --gpt4 FILE       scienceqa: answers of GPT-4, for the complement\n"
     "      --judge FILE      bench: reviews; scienceqa: answers of the judge\n"
     "      --partial         leave out references that have no prediction\n"
-    "      --wordnet DIR     synonyms of METEOR (/usr/share/wordnet)\n"
+    "      --wordnet DIR     caption: synonyms of METEOR (/usr/share/wordnet)\n"
     "      --bootstrap N     95% intervals from N resamplings of the items, by -s\n"
     "      --table           what a paper would print\n"
     "      --json            one object with everything, per item too\n";
@@ -119,6 +120,15 @@ static struct mm_eval_pairs pair_files(struct app *a)
 }
 
 /* --- tasks -------------------------------------------------------------------------------- */
+
+static int run_caption(struct app *a)
+{
+    const json_t *refs = load(a, a->o.ref[0]);
+    const json_t *preds = load(a, a->o.pred);
+    const struct mm_eval_caption_opts o = { a->o.wordnet, a->o.partial, &a->o.boot };
+
+    return mm_eval_captions(a->out, refs, preds, a->arena, &o, &a->cmd.err);
+}
 
 /* Every reference's question must be there. */
 static int check_questions(struct app *a, const struct mm_eval_pairs *p)
@@ -345,6 +355,7 @@ struct task {
 };
 
 static const struct task tasks[] = {
+    { "caption", run_caption, "PR" },
     { "vqa", run_vqa, "PRq" },
     { "exact", run_exact, "PR" },
     { "scienceqa", run_scienceqa, "PRsgj" },

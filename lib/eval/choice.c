@@ -284,8 +284,10 @@ int mm_eval_pope(json_t *out, const struct mm_eval_pairs *p, struct mm_arena *a,
             rc = mm_err_set(e, MM_EDATA, "reference '%s': no label", p->id[i]);
         else
             rc = mm_eval_text(&text, a, p->pred[i], p->id[i], e);
+        if (rc < 0)
+            break;
         said[i] = !mm_eval_no(text);
-        is[i] = label && strcmp(label, "no") != 0;
+        is[i] = strcmp(label, "no") != 0;
     }
     for (; rc == 0 && y.what <= YES_RATIO; y.what++)
         rc = mm_eval_put(out, names[y.what], yes_no, &y, p->n, -1, b, e);

@@ -30,6 +30,24 @@ has 'f1 by category' out '"f1_by_category": \[0.66666666666666663, 0.64516129032
 t 'bench' 0 mm-eval bench --judge "$g/llava_bench/reviews.jsonl" --table
 has 'relative score' out '^all  *62.9  *62.5  *39.3$'
 
+t 'captions' 0 mm-eval caption --pred "$g/captions/results.json" --ref "$g/captions/captions.json"
+near 'cider_d' "$(value cider_d out)" 1.74404
+near 'bleu_4' "$(value bleu_4 out)" 0.403156
+t 'captions table' 0 mm-eval caption --pred "$g/captions/results.json" \
+    --ref "$g/captions/captions.json" --table --wordnet nowhere
+has 'in percent' out '^all  *71.9  *59.5  *49.2  *40.3  *[0-9.]*  *57.5  *174.4  *193.8$'
+if [ -e /usr/share/wordnet/index.noun ]; then
+    echo '[{"image_id":1,"caption":"a quick auto"}]' >r.json
+    echo '[{"image_id":1,"caption":"a fast car"}]' >p.json
+    mm-eval caption --pred p.json --ref r.json >with
+    mm-eval caption --pred p.json --ref r.json --wordnet nowhere >without
+    awk -v a="$(value meteor with)" -v b="$(value meteor without)" \
+        'BEGIN { exit !(a > 0.8 && b < 0.3) }'
+    ok 'synonyms count' $?
+else
+    skip 'synonyms count' 'wordnet-base is not installed'
+fi
+
 # lines of mm-llm and LLaVA's own JSON; the picture's name finds the reference
 cat >ref.json <<'END'
 [{"id":"a","image":"images/a.png","conversations":[{"from":"human","value":"<image>\nWhat?"},
@@ -78,6 +96,9 @@ for bad in '' '{' '[1]' '[[]]' '"x"' '[{"id":{}}]' '[{"id":1,"text":[]}]' '{"id"
 done
 dd if=/dev/zero bs=1000 count=200 2>/dev/null | tr '\0' '[' >deep.json
 t 'refuses deep nesting' 65 mm-eval exact --pred deep.json --ref ref.json
+echo '[{"id":1,"label":"no"}]' >label.json
+echo '[{"id":1,"txt":"no"}]' >bad.json
+t 'pope: an answer without text' 65 mm-eval pope --pred bad.json --ref label.json
 t 'no such file' 66 mm-eval exact --pred nowhere.json --ref ref.json
 for args in 'vqa --pred p' 'vqa --ref r' 'nothing --pred p --ref r' '' 'vqa exact --pred p --ref r' \
     'auc --pred p --ref r --judge j' 'bench --pred p --ref r' 'vqa --pred p --ref r --ref q' \
