@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/size.h"
 
 /* A block is at least half of all before it, up to MAX_GROWTH, and a large one begins at
@@ -53,13 +53,11 @@ static struct block *new_block(size_t n, size_t before)
         return NULL;
     least = least < HUGE_PAGE ? MIN_BLOCK : least & ~(size_t)(HUGE_PAGE - 1);
     b->size = n < least ? least : n;
-    b->data = aligned_alloc(b->size < HUGE_PAGE ? ALIGN : HUGE_PAGE, b->size);
+    b->data = mm_pages_alloc(b->size);
     if (b->data == NULL) {
         free(b);
         return NULL;
     }
-    if (b->size >= HUGE_PAGE)
-        (void)madvise(b->data, b->size, MADV_HUGEPAGE); /* a hint */
     return b;
 }
 
