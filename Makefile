@@ -83,7 +83,7 @@ $B/config: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PREFIX) $(VERSION)' | cmp -s - $@ || echo '$(PREFIX) $(VERSION)' >$@
 
-$B/lib/weights/ckpt.o $B/lib/base/cmd.o: $B/config
+$B/lib/weights/ckpt.o $B/lib/base/cmd.o $B/cmd/mm-instruct.o: $B/config
 
 # Loops over floats are vectors even where their length is not known; errno of sqrt is not read.
 $B/lib/tensor/%.o $B/lib/train/%.o: MM_CFLAGS += -ftree-vectorize -fvect-cost-model=dynamic \
@@ -163,6 +163,8 @@ install: all
 	install -d $(BINDIR) $(LIBDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
 	install -m 755 $(BINS) $(SCRIPTS) $(BINDIR)
 	install -m 644 $(wildcard scripts/*.mk) $(LIBDIR)
+	install -d $(LIBDIR)/instruct
+	install -m 644 $(wildcard scripts/instruct/*.txt) $(LIBDIR)/instruct
 	for s in 1 5 7; do for p in man/*.$$s; do [ ! -e "$$p" ] || install -m 644 "$$p" $(MANDIR)/man$$s; done; done
 
 uninstall:
