@@ -127,7 +127,7 @@ $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
 	$(Q)$(CC) $(MM_LDFLAGS) $(LDFLAGS) -o $@ $< $(LIBMM) $(PKG_LIBS)
 
 # Only what speaks to endpoints is linked with curl: its libraries cost the others start time.
-$B/bin/mm-instruct $B/tests/unit/test_remote: PKG_LIBS += $(CURL_LIBS)
+$B/bin/mm-instruct $B/bin/mm-eval $B/tests/unit/test_remote: PKG_LIBS += $(CURL_LIBS)
 
 # These make allocations of the library fail.
 comma := ,

@@ -13,6 +13,7 @@
 #include "eval/answers.h"
 #include "eval/caption.h"
 #include "eval/choice.h"
+#include "eval/judge.h"
 #include "eval/table.h"
 
 static const char usage[] = "mm-eval [-qv] [-s seed] task [--pred file] [--ref file] [option ...]";
@@ -29,6 +30,9 @@ static const char help[] =
     "      --split NAME      which of them (test)\n"
     "      --gpt4 FILE       scienceqa: answers of GPT-4, for the complement\n"
     "      --judge FILE      bench: reviews; scienceqa: answers of the judge\n"
+    "      --endpoint URL    bench: ask a judge there about --pred beside --ref (-j at once)\n"
+    "      --judge-model M   its name; the key is in MM_API_KEY or OPENAI_API_KEY\n"
+    "      --context FILE    what the judge is told of each image;  --rules FILE  and asked\n"
     "      --partial         leave out references that have no prediction\n"
     "      --wordnet DIR     caption: synonyms of METEOR (/usr/share/wordnet)\n"
     "      --bootstrap N     95% intervals from N resamplings of the items, by -s\n"
@@ -37,7 +41,8 @@ static const char help[] =
 
 enum {
     OPT_PRED = MM_OPT_FIRST, OPT_REF, OPT_QUESTIONS, OPT_SPLITS, OPT_SPLIT, OPT_GPT4, OPT_JUDGE,
-    OPT_PARTIAL, OPT_WORDNET, OPT_BOOTSTRAP, OPT_TABLE, OPT_JSON
+    OPT_PARTIAL, OPT_WORDNET, OPT_BOOTSTRAP, OPT_TABLE, OPT_JSON,
+    OPT_ENDPOINT, OPT_JUDGE_MODEL, OPT_CONTEXT, OPT_RULES
 };
 
 static const struct option longopts[] = {
@@ -49,6 +54,10 @@ static const struct option longopts[] = {
     { "split", required_argument, NULL, OPT_SPLIT },
     { "gpt4", required_argument, NULL, OPT_GPT4 },
     { "judge", required_argument, NULL, OPT_JUDGE },
+    { "endpoint", required_argument, NULL, OPT_ENDPOINT },
+    { "judge-model", required_argument, NULL, OPT_JUDGE_MODEL },
+    { "context", required_argument, NULL, OPT_CONTEXT },
+    { "rules", required_argument, NULL, OPT_RULES },
     { "partial", no_argument, NULL, OPT_PARTIAL },
     { "wordnet", required_argument, NULL, OPT_WORDNET },
     { "bootstrap", required_argument, NULL, OPT_BOOTSTRAP },
@@ -61,6 +70,7 @@ enum { MAX_REFS = 16 };
 
 struct opts {
     const char *pred, *ref[MAX_REFS], *questions, *splits, *split, *gpt4, *judge, *wordnet;
+    const char *endpoint, *model, *context, *rules;
     size_t nref;
     bool partial, table, json;
     struct mm_eval_boot boot;
@@ -339,11 +349,42 @@ static int run_pope(struct app *a)
     return rc;
 }
 
+/* Reviews from an endpoint; they are in the object, so that --json keeps them. */
+static int ask_judge(struct app *a, json_t *reviews)
+{
+    struct mm_eval_judge j = { .remote = mm_remote_defaults };
+
+    j.remote.endpoint = a->o.endpoint;
+    j.remote.model = a->o.model;
+    j.remote.key = getenv("MM_API_KEY") ? getenv("MM_API_KEY") : getenv("OPENAI_API_KEY");
+    j.remote.jobs = a->cmd.threads < 256 ? a->cmd.threads : 256;
+    j.remote.temperature = 0.2; /* the benchmark's */
+    j.remote.max_tokens = 1024;
+    j.remote.seed = a->cmd.seed;
+    j.questions = load(a, a->o.questions);
+    j.refs = load(a, a->o.ref[0]);
+    j.preds = load(a, a->o.pred);
+    j.context = a->o.context ? load(a, a->o.context) : NULL;
+    if (a->o.rules) {
+        json_t *rules = NULL;
+
+        if (mm_json_file(&rules, a->o.rules, &a->cmd.err) < 0)
+            mm_cmd_fail(&a->cmd);
+        j.rules = keep(a, rules);
+    }
+    return mm_eval_review(reviews, &j, a->arena, &a->cmd.err);
+}
+
 static int run_bench(struct app *a)
 {
-    const char *path = a->o.judge ? a->o.judge : a->o.pred;
+    json_t *reviews = a->o.endpoint ? keep(a, json_array()) : load(a, a->o.judge);
+    int rc = a->o.endpoint ? ask_judge(a, reviews) : 0;
 
-    return mm_eval_bench(a->out, load(a, path), a->arena, &a->o.boot, &a->cmd.err);
+    if (rc == 0)
+        rc = mm_eval_bench(a->out, reviews, a->arena, &a->o.boot, &a->cmd.err);
+    if (rc == 0 && a->o.endpoint)
+        json_object_set(a->out, "reviews", reviews);
+    return rc;
 }
 
 /* --- the command line --------------------------------------------------------------------- */
@@ -361,7 +402,7 @@ static const struct task tasks[] = {
     { "scienceqa", run_scienceqa, "PRsgj" },
     { "pope", run_pope, "PRq" },
     { "auc", run_auc, "PR" },
-    { "bench", run_bench, "J" },
+    { "bench", run_bench, "jprq" },
 };
 
 static const struct task *find_task(struct app *a, const char *name)
@@ -370,6 +411,24 @@ static const struct task *find_task(struct app *a, const char *name)
         if (strcmp(tasks[i].name, name) == 0)
             return &tasks[i];
     mm_cmd_usage(&a->cmd, "no task '%s': caption, vqa, exact, scienceqa, pope, auc, bench", name);
+}
+
+/* bench has its reviews from a file, or all that a judge is asked. */
+static void check_judge(struct app *a, const struct task *t)
+{
+    const struct opts *o = &a->o;
+    const bool bench = strcmp(t->name, "bench") == 0;
+
+    if ((o->endpoint || o->model || o->context || o->rules) && !bench)
+        mm_cmd_usage(&a->cmd, "%s asks no judge at an endpoint", t->name);
+    if (!bench)
+        return;
+    if (!o->endpoint == !o->judge)
+        mm_cmd_usage(&a->cmd, "bench wants --judge or --endpoint");
+    if (o->endpoint && !(o->model && o->pred && o->nref && o->questions))
+        mm_cmd_usage(&a->cmd, "--endpoint wants --judge-model, --questions, --ref and --pred");
+    if (o->judge && (o->pred || o->nref || o->questions || o->model || o->context || o->rules))
+        mm_cmd_usage(&a->cmd, "--judge holds the reviews: no --pred, --ref, --questions");
 }
 
 static void check_files(struct app *a, const struct task *t)
@@ -388,6 +447,7 @@ static void check_files(struct app *a, const struct task *t)
             !strchr(t->takes, files[i].letter - 32))
             mm_cmd_usage(&a->cmd, "%s takes no %s", t->name, files[i].name);
     }
+    check_judge(a, t);
     if (a->o.nref > 1 && strcmp(t->name, "pope") != 0)
         mm_cmd_usage(&a->cmd, "%s takes one --ref", t->name);
     if (a->o.judge && strcmp(t->name, "scienceqa") == 0 && !a->o.gpt4)
@@ -416,6 +476,10 @@ static void parse(struct app *a, int argc, char **argv)
         case OPT_SPLIT: o->split = optarg; break;
         case OPT_GPT4: o->gpt4 = optarg; break;
         case OPT_JUDGE: o->judge = optarg; break;
+        case OPT_ENDPOINT: o->endpoint = optarg; break;
+        case OPT_JUDGE_MODEL: o->model = optarg; break;
+        case OPT_CONTEXT: o->context = optarg; break;
+        case OPT_RULES: o->rules = optarg; break;
         case OPT_PARTIAL: o->partial = true; break;
         case OPT_WORDNET: o->wordnet = optarg; break;
         case OPT_BOOTSTRAP:

@@ -151,7 +151,7 @@ static void table_bench(struct mm_buf *b, const json_t *out)
     json_t *v;
 
     print_head(b, bench_columns);
-    json_object_foreach((json_t *)out, key, v) if (json_is_array(v) && strcmp(key, "parsed") != 0) {
+    json_object_foreach((json_t *)out, key, v) if (json_is_number(json_array_get(v, 0))) {
         const json_t *ci = json_object_get(json_object_get(out, "ci95"), key);
 
         print_row(b, key, v, bench_columns);

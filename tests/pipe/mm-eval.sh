@@ -88,6 +88,41 @@ cmp -s out first
 ok 'the same seed, the same intervals' $?
 has 'an interval' out '"ci95": {"official_overall": \['
 
+# a judge on loopback, which gives the first assistant 8 and the second the length of its answer
+cat >judge.py <<'END'
+import http.server, json, re
+class H(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        m = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][1]["content"]
+        a = re.search(r"\[Assistant 2\]\n(.*?)\n\n\[End", m, re.S).group(1)
+        ok = "a dog on grass" in m and self.headers["Authorization"] == "Bearer k"
+        text = "8 %d\nso" % (len(a) if ok else 1)
+        b = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(b)))
+        self.end_headers()
+        self.wfile.write(b)
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+open("port.new", "w").write(str(s.server_port))
+import os; os.rename("port.new", "port")
+s.serve_forever()
+END
+"${PYTHON:-python3}" judge.py >judge.log 2>&1 &
+judge=$!
+for i in 1 2 3 4 5 6 7 8 9 10; do [ -e port ] || sleep 1; done
+printf '{"question_id":%s,"image":"i.png","category":"conv","text":"What?"}\n' 1 2 >q.jsonl
+printf '{"image":"i.png","caption":"a dog on grass"}\n' >c.jsonl
+printf '{"question_id":%s,"text":"yes"}\n' 1 2 >r.jsonl
+printf '{"question_id":%s,"text":"%s"}\n' 2 cats 1 ab >p.jsonl
+t 'a judge at an endpoint' 0 env MM_API_KEY=k mm-eval bench --endpoint \
+    "http://127.0.0.1:$(cat port)/v1" --judge-model m --questions q.jsonl --ref r.jsonl \
+    --pred p.jsonl --context c.jsonl --json
+has 'its scores' out '"parsed": \[\[8.0, 2.0\], \[8.0, 4.0\]\]'
+has 'and the reviews' out '"content": "8 2\\nso"'
+kill "$judge"
+t 'an endpoint and a file' 64 mm-eval bench --endpoint http://127.0.0.1:1/v1 --judge j
+
 # hostile files
 for bad in '' '{' '[1]' '[[]]' '"x"' '[{"id":{}}]' '[{"id":1,"text":[]}]' '{"id":1' \
     '[{"id":1,"text":null}]' '[{"id":1,"text":"\ud800"}]' '[{"id":1,"error":"x"}]'; do
