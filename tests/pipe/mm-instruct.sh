@@ -48,6 +48,23 @@ ok "and the file becomes the same" $?
 [ "$(wc -l <log)" = 4 ]
 ok "only what was missing was asked" $?
 
+coco many 'a late dog' 'late 2' 'late 3' 'late 4' 'late 5' 'late 6' 'late 7' 'late 8'
+ask -j 2 -o whole.jsonl many.json
+: >killed.jsonl
+mm-instruct --endpoint "$url" --model m -j 2 -o killed.jsonl many.json 2>/dev/null &
+run=$!
+i=0
+while [ "$(wc -l <killed.jsonl)" -lt 3 ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i + 1)); done
+t "one run at a time" 74 ask -o killed.jsonl many.json
+kill -9 $run
+wait $run 2>/dev/null
+t "what a killed run left" 0 mm-instruct --stats killed.jsonl
+[ "$(wc -l <killed.jsonl)" -lt 24 ]
+ok "is part of it" $?
+t "the next run" 0 ask -j 5 -o killed.jsonl many.json
+cmp -s whole.jsonl killed.jsonl
+ok "ends with the bytes of a whole one" $?
+
 coco passing 'fault 429' 'fault 500' 'fault cut' 'fault half' 'fault junk' 'fault slow'
 t "passing faults" 0 ask -j 6 --timeout 1 -t conversation -o passing.jsonl passing.json
 [ "$(wc -l <passing.jsonl)" = 6 ] && [ ! -s passing.jsonl.rejects ]
@@ -103,6 +120,12 @@ chmod +x fake/mm-llm
 t "--llm" 0 env PATH="$PWD/fake:$PATH" mm-instruct --llm x -t conversation -o l.jsonl two.json
 has "answers become records" l.jsonl '"id":"p3".*A cat\.'
 has "errors rejects" l.jsonl.rejects '"id":"p2".*"message":"too long"'
+mkdir tiny
+printf '@@ system\nHi\n@@ question\nWhat?\n' >tiny/detail.txt
+t "mm-llm itself" 0 mm-instruct --prompts tiny -t detail --tokens 8 --llm "$GOLDEN/llava/chat/model" \
+    --llm-option --ignore-eos -o tiny.jsonl two.json
+[ "$(grep -c '"why":"truncated","text":"[^"]' tiny.jsonl.rejects)" = 2 ]
+ok "answers each picture" $?
 t "a model that is not there" 66 mm-instruct --llm ./none -o l2.jsonl two.json
 mkdir short
 printf '@@ system\nHi\n@@ question\nWhat?\n' >short/detail.txt
