@@ -82,6 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # more than are ever in flight: a lost SYN costs a second
 
     def handle_error(self, *args):
         pass
