@@ -50,11 +50,6 @@ static const struct {
     [MM_TO_TEXT] = { "text", { NULL }, { NULL }, false, false, false },
 };
 
-const char *mm_sink_name(enum mm_sink_format format)
-{
-    return formats[format].name;
-}
-
 bool mm_sink_is_folder(enum mm_sink_format format)
 {
     return formats[format].lists[0] != NULL;

@@ -23,7 +23,6 @@ enum mm_sink_format {
     MM_TO_TEXT, MM_NSINKS
 };
 
-const char *mm_sink_name(enum mm_sink_format format);
 bool mm_sink_is_folder(enum mm_sink_format format);
 
 /* mm_sink_needs: set what the format needs of each item: picture, labels, file. */
