@@ -31,6 +31,7 @@ static const char help[] =
     "      --objects LO[-HI]  objects in a picture (shapes 1-6, things 1-4)\n"
     "      --hidden F         part of an object that others may hide, to 0.25 (0.25)\n"
     "      --plain            plain backgrounds, no blur, no noise\n"
+    "      --invented P       words: share of invented ones (0)\n"
     "      --masks            records: which pixel is whose\n"
     "      --questions N      questions that are tried for each scene (8)\n"
     "      --turns LIST       of qa, caption, detail, reason: what a talk is made of (all)\n"
@@ -40,7 +41,8 @@ static const char help[] =
 
 enum {
     OPT_FIRST = MM_OPT_FIRST, OPT_SPLIT, OPT_TIER, OPT_HELD, OPT_FORMAT, OPT_SIZE, OPT_OBJECTS,
-    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS
+    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS,
+    OPT_INVENTED
 };
 
 static const struct option longopts[] = {
@@ -62,6 +64,7 @@ static const struct option longopts[] = {
     { "sprites", required_argument, NULL, OPT_SPRITES },
     { "hold-artist", required_argument, NULL, OPT_ARTIST },
     { "font", required_argument, NULL, OPT_FONT },
+    { "invented", required_argument, NULL, OPT_INVENTED },
     { NULL, 0, NULL, 0 },
 };
 
@@ -145,6 +148,7 @@ static void parse_option(struct mm_cmd *cmd, struct opts *o, int c, const char *
     case OPT_SIZE: o->item.size = (int)mm_opt_int(cmd, "--size", arg, 16, 1024); break;
     case OPT_OBJECTS: parse_objects(cmd, &o->item.scene, arg); break;
     case OPT_HIDDEN: o->item.scene.hidden = mm_opt_double(cmd, "--hidden", arg, 0, 0.25); break;
+    case OPT_INVENTED: o->item.scene.invented = mm_opt_double(cmd, "--invented", arg, 0, 1); break;
     case OPT_PLAIN: o->item.plain = true; break;
     case OPT_MASKS: o->item.masks = true; break;
     case OPT_QUESTIONS: o->item.questions = (int)mm_opt_int(cmd, "--questions", arg, 0, 1000); break;

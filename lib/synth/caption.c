@@ -29,7 +29,7 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
     if (v->s->tier == MM_WORDS) {
         c.by = MM_BY_COLOUR;
         mm_class_say(b, &c, MM_THE, v);
-        mm_buf_printf(b, " %s", mm_world_word(o->what));
+        mm_buf_printf(b, " %s", v->s->word);
         return;
     }
     mm_class_say(b, &c, MM_A, v);

@@ -367,7 +367,9 @@ static void list_says(struct mm_asks *out, const struct mm_view *v, struct mm_rn
     int other;
 
     do
-        other = held ? MM_NWORDS + below(r, MM_NWORDS_HELD) : below(r, MM_NWORDS);
+        other = what >= MM_INVENTED ? mm_word_invent(r)
+                : held              ? MM_NWORDS + below(r, MM_NWORDS_HELD)
+                                    : below(r, MM_NWORDS);
     while (other == what);
     add(out, 1)->word = what;
     add(out, 0)->word = other;
@@ -599,7 +601,7 @@ const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_
     case MM_MOTION:
         return mm_motion_name((enum mm_motion)answer);
     default:
-        return mm_world_word(answer);
+        return v->s->word;
     }
 }
 
@@ -618,6 +620,8 @@ static void say_a(struct mm_buf *b, const struct mm_ask *ask, const struct mm_vi
 void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const struct mm_ask *ask,
                  const struct mm_view *v)
 {
+    char word[MM_WORD_LEN];
+
     for (const char *s = f->wording[wording]; *s != '\0'; s++) {
         if (v->s->tier == MM_CLIPS && strncmp(s, "picture", 7) == 0) {
             mm_buf_str(b, "clip");
@@ -635,7 +639,7 @@ void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const s
         case 'p': mm_class_say(b, &ask->p, MM_PLURAL, v); break;
         case 'q': mm_class_say(b, &ask->q, MM_PLURAL, v); break;
         case 'd': mm_buf_str(b, mm_side_phrase(ask->side, v->s->tier)); break;
-        default: mm_buf_str(b, mm_world_word(ask->word));
+        default: mm_buf_str(b, mm_world_word(ask->word, word));
         }
     }
 }

@@ -33,7 +33,7 @@ extern const struct mm_form mm_forms[MM_NFORMS];
 /* mm_form_answers: how many answers there are, 0: too many to weigh. */
 int mm_form_answers(const struct mm_form *f, enum mm_tier tier);
 
-/* mm_form_answer: the answer in words, static or of the sprites. */
+/* mm_form_answer: the answer in words, static or of the sprites or the scene. */
 const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_view *v);
 
 /* mm_form_say: append the question. */

@@ -100,7 +100,7 @@ static int draw(struct mm_painter *p, const struct mm_scene *s, int k, struct mm
         return rc;
     }
     if (s->tier == MM_WORDS) {
-        mm_fonts_cover(&p->cover, p->fonts, mm_world_word(o->what), o->look, &pose, p->side);
+        mm_fonts_cover(&p->cover, p->fonts, s->word, o->look, &pose, p->side);
     } else {
         mm_outline_shape(&line, o->what, &pose);
         mm_cover_outline(&p->cover, &line, p->side);

@@ -7,6 +7,7 @@
 #include "synth/scene.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,7 +113,7 @@ const char *mm_scene_noun(const struct mm_scene *s, int k, const struct mm_sprit
     const int what = s->obj[k].what;
 
     return mm_tier_has_nouns(s->tier) ? mm_sprites_noun(sprites, what)
-           : s->tier == MM_WORDS  ? mm_world_word(what)
+           : s->tier == MM_WORDS  ? s->word
            : s->tier == MM_SOUNDS ? mm_sound_name(what)
                                   : mm_shape_name(what);
 }
@@ -205,8 +206,12 @@ static void draw_words(struct mm_scene *s, const struct mm_scene_opts *o, const 
 {
     for (int k = 0; k < s->n; k++) {
         struct mm_object *b = &s->obj[k];
+        char spelled[MM_WORD_LEN];
 
         b->what = p->held ? MM_NWORDS + below(r, MM_NWORDS_HELD) : below(r, MM_NWORDS);
+        if (o->invented > 0 && mm_rng_uniform(r) < o->invented)
+            b->what = mm_word_invent(r);
+        snprintf(s->word, sizeof(s->word), "%s", mm_world_word(b->what, spelled));
         b->colour = below(r, MM_NCOLOURS);
         b->look = below(r, o->fonts) * 2 + below(r, 2); /* font, upper case */
     }
@@ -312,9 +317,9 @@ static bool place(struct mm_scene *s, int k, double hidden, struct mm_rng *r)
 }
 
 /* A word is as wide as its letters: as large as fits, less up to a quarter. */
-static void place_word(struct mm_object *o, struct mm_rng *r)
+static void place_word(struct mm_object *o, const char *word, struct mm_rng *r)
 {
-    const float letters = (float)strlen(mm_world_word(o->what));
+    const float letters = (float)strlen(word);
     float wide;
 
     o->r = fminf(0.15f, 0.47f / letters) * between(r, 0.8f, 1);
@@ -342,7 +347,7 @@ static bool place_all(struct mm_scene *s, double hidden, struct mm_rng *r)
         struct mm_object *o = &s->obj[k];
 
         if (s->tier == MM_WORDS) {
-            place_word(o, r);
+            place_word(o, s->word, r);
         } else {
             o->size = mm_rng_uniform(r) < large;
             o->r = between(r, tiers[s->tier].r[o->size][0], tiers[s->tier].r[o->size][1]);

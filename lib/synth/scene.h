@@ -42,7 +42,7 @@ enum { MM_CLIP_FRAMES = 8, MM_CLIP_FPS = 8 };
  * size is the pitch, colour how a chirp glides, x the place in the sequence (a fifth each),
  * y when it begins, in units of the whole.  Cries: r is how fast, y when it begins. */
 struct mm_object {
-    int what;         /* shape, noun, word or sound */
+    int what;         /* shape, noun, word (see mm_world_word) or sound */
     int colour;       /* -1: it has none (things, most sounds) */
     int size;         /* 0 small, 1 large */
     int col, row;     /* thirds of the picture its centre lies in */
@@ -70,6 +70,7 @@ struct mm_scene {
     int n;                             /* objects */
     bool held;                         /* shows a held-out pair or word */
     bool fast;                         /* sounds: the rhythm */
+    char word[MM_WORD_LEN];            /* words: what is printed */
     int frame;                         /* clips: see mm_scene_at */
     struct mm_object obj[MM_SCENE_MAX]; /* in reading order: by row, from the left */
     int depth[MM_SCENE_MAX];           /* order of painting: depth[n - 1] is in front */
@@ -88,6 +89,7 @@ struct mm_scene_opts {
     double hidden;       /* the most of an object that others hide, 0..0.25 */
     bool rough;          /* do not measure what is hidden: for statistics, draws nothing */
     int fonts;           /* how many there are to print words in */
+    double invented;     /* words: share of those that are invented */
     const struct mm_sprites *sprites; /* things; NULL: none */
 };
 

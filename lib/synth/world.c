@@ -108,9 +108,42 @@ const char *mm_size_name(int size)
     return size != 0 ? "large" : "small";
 }
 
-const char *mm_world_word(int word)
+const char *mm_world_word(int word, char buf[MM_WORD_LEN])
 {
-    return words[word];
+    int n = 0;
+
+    if (word < MM_INVENTED)
+        return words[word];
+    for (int code = word - MM_INVENTED; code > 0; code /= 27)
+        buf[n++] = (char)('a' + code % 27 - 1);
+    buf[n] = '\0';
+    return buf;
+}
+
+int mm_word_invent(struct mm_rng *r)
+{
+    static const char vowels[] = "aeiou", consonants[] = "bcdfghjklmnpqrstvwxyz";
+    char buf[MM_WORD_LEN];
+    int word, same;
+
+    do {
+        const int n = 3 + (int)mm_rng_below(r, 3), odd = (int)mm_rng_below(r, 2);
+
+        word = 0;
+        for (int i = 0; i < n; i++) {
+            const bool any = mm_rng_below(r, 4) == 0, vowel = (i + odd) % 2 == 0;
+            const char c = any     ? (char)('a' + mm_rng_below(r, 26))
+                           : vowel ? vowels[mm_rng_below(r, sizeof(vowels) - 1)]
+                                   : consonants[mm_rng_below(r, sizeof(consonants) - 1)];
+
+            word = word * 27 + (c - 'a' + 1);
+        }
+        word += MM_INVENTED;
+        mm_world_word(word, buf);
+        for (same = 0; same < MM_INVENTED && strcmp(words[same], buf) != 0; same++)
+            continue;
+    } while (same < MM_INVENTED);
+    return word;
 }
 
 const char *mm_cell_name(int col, int row)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct mm_rng;
+
 enum mm_shape {
     MM_CIRCLE, MM_SQUARE, MM_TRIANGLE, MM_STAR, MM_HEART, MM_CROSS, MM_RING, MM_DIAMOND,
     MM_CRESCENT, MM_ARROW, MM_NSHAPES
@@ -32,8 +34,15 @@ const char *mm_sound_plural(int sound);
 const char *mm_pitch_name(int pitch);           /* 0 low, 1 high */
 const char *mm_glide_name(int glide);           /* 0 rising, 1 falling */
 
-/* mm_world_word: 0..199 the stated list, 200..249 those that only test shows. */
-const char *mm_world_word(int word);
+/* mm_world_word: 0..199 the stated list, 200..249 those that only test shows, from
+ * MM_INVENTED on the letters that mm_word_invent drew, spelled into buf; the result is
+ * static or buf. */
+enum { MM_INVENTED = MM_NWORDS + MM_NWORDS_HELD, MM_WORD_LEN = 6 };
+const char *mm_world_word(int word, char buf[MM_WORD_LEN]);
+
+/* mm_word_invent: 3 to 5 letters, most of them in syllables, that are no word of the
+ * lists; as a number for mm_world_word. */
+int mm_word_invent(struct mm_rng *r);
 
 /* The picture's thirds: column 0 left, 1 centre, 2 right; row 0 top, 1 middle, 2 bottom.
  * mm_cell_name: "top left", "center"; mm_cell_phrase: "at the top left", "in the center". */

@@ -112,6 +112,15 @@ test $? = 1
 ok "held-out words are not in training" $?
 t "words of test" 0 mm-synth -s 3 -n 400 --tier words --split test --format text
 has "but in test" out 'word \(torch\|swan\|vase\|wolf\|apple\|snail\|mango\|peach\|tent\|sock\) '
+t "invented words" 0 mm-synth -s 3 -n 300 --tier words --invented 0.5 --format text
+sed -n 's/^What does it say? //p' out | sort -u >read
+test "$(wc -l <read)" -gt 30 && grep -vq '^[a-z]\{3,5\}$' read
+test $? = 1
+ok "have three to five letters" $?
+t "the lists" 0 mm-synth -s 3 -n 4000 --tier words --format text
+sed -n 's/^What does it say? //p' out | sort -u >listed
+test "$(comm -23 read listed | wc -l)" -gt 15
+ok "and are not of the lists" $?
 t "shapes and words" 0 mm-synth -s 3 -n 50 --tier shapes,words --format text
 has "have words" out 'word'
 has "and shapes" out 'circle'

@@ -94,12 +94,12 @@ static void test_vocabulary(void **state)
 
     (void)state;
     for (int i = 0; i < MM_NWORDS + MM_NWORDS_HELD; i++) {
-        const size_t n = strlen(mm_world_word(i));
+        const size_t n = strlen(mm_world_word(i, NULL));
 
         assert_in_range(n, 2, 5);
-        assert_int_equal(strspn(mm_world_word(i), "abcdefghijklmnopqrstuvwxyz"), n);
+        assert_int_equal(strspn(mm_world_word(i, NULL), "abcdefghijklmnopqrstuvwxyz"), n);
         for (int j = 0; j < i; j++)
-            assert_string_not_equal(mm_world_word(i), mm_world_word(j));
+            assert_string_not_equal(mm_world_word(i, NULL), mm_world_word(j, NULL));
     }
     for (int s = 0; s < MM_NSHAPES; s++)
         for (int c = 0; c < MM_NCOLOURS; c++) {
@@ -112,7 +112,7 @@ static void test_vocabulary(void **state)
     }
     for (int i = 0; i < MM_NWORDS; i++)
         for (int j = 0; j < MM_NWORDS; j++) {
-            const char *a = mm_world_word(i), *b = mm_world_word(j);
+            const char *a = mm_world_word(i, NULL), *b = mm_world_word(j, NULL);
 
             assert_int_equal(mm_pair_held(a, b), mm_pair_held(b, a));
             pairs += mm_pair_held(a, b);
@@ -633,7 +633,7 @@ static void test_fonts(void **state)
     assert_int_equal(mm_cover_new(&c, SIDE, NULL), 0);
     for (int w = 0; w < MM_NWORDS + MM_NWORDS_HELD; w++)
         for (int look = 0; look < 2; look++) {
-            const char *word = mm_world_word(w);
+            const char *word = mm_world_word(w, NULL);
             const struct mm_pose p = { 32, 32, 6, 0.05f };
             const float most = 12 * (float)strlen(word);
             double ink = 0;
