@@ -173,7 +173,7 @@ int mm_turn_ask(struct mm_buf *b, enum mm_turn turn, const struct mm_scene *s, s
 {
     static const char *const caption[MM_WORDINGS] = {
         "Describe the picture.", "What is in the picture?", "What does the picture hold?",
-        "Write a caption for the picture.", "Give a caption for the picture.",
+        "Write a caption for the picture.", "Describe this picture in one sentence.",
         "Tell me what is in the picture.", "What do you find in the picture?",
         "Write down what is in the picture.",
     };

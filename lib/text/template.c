@@ -94,6 +94,7 @@ static const char llama_2_system[] =
 static const struct mm_template table[] = {
     { .name = "vicuna_v1", .alias = "v1", .system = S_USER, TWO },
     { .name = "llava_v1", .system = S_HUMAN, TWO },
+    { .name = "llava_hf", TWO }, /* as llava-1.5-hf: no system text by itself */
     { .name = "llava_v0", .alias = "v0", .system = S_HUMAN, SINGLE },
     { .name = "llava_llama_2", LLAMA_2, .between = "<s>",
       .system = "You are a helpful language and vision assistant. You are able to understand "
@@ -128,7 +129,7 @@ static const struct mm_template table[] = {
 enum { NTABLE = sizeof(table) / sizeof(table[0]) };
 
 static const char *const names[] = {
-    "vicuna_v1", "llava_v1", "llava_v0", "llava_llama_2", "mistral_instruct", "mpt", "chatml",
+    "vicuna_v1", "llava_v1", "llava_hf", "llava_v0", "llava_llama_2", "mistral_instruct", "mpt", "chatml",
     "chatml_direct", "llama3", "plain", "vicuna_v0", "v0_mmtag", "v1_mmtag", "llama_2",
     "llama_2_chat", "smollm2", "qwen2", "qwen2_5", "zephyr", NULL
 };
@@ -290,6 +291,7 @@ static const struct {
     { "mistral_instruct", { "[INST]", "[/INST]" }, { "[AVAILABLE_TOOLS]", "[SYSTEM_PROMPT]" } },
     { "llava_v1", { "Achatbetweenacurioushuman", "USER:", "ASSISTANT:" }, { NULL } },
     { "vicuna_v1", { "Achatbetweenacurioususer", "USER:", "ASSISTANT:" }, { NULL } },
+    { "llava_hf", { "USER:", "ASSISTANT:" }, { "Achatbetweena", "'###'" } },
     { "zephyr", { "<|user|>", "<|assistant|>", "eos_token" }, { "<|end|>", "[gMASK]" } }
 };
 

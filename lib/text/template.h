@@ -1,6 +1,6 @@
 /* template.h: conversation templates by name: what a chat model was tuned on.
  *
- * vicuna_v1 (v1), llava_v1, llava_v0 (v0), llava_llama_2, mistral_instruct,
+ * vicuna_v1 (v1), llava_v1, llava_hf, llava_v0 (v0), llava_llama_2, mistral_instruct,
  * mpt, chatml, chatml_direct, llama3, plain.  The exact bytes are wire constants.
  */
 #ifndef MM_TEXT_TEMPLATE_H

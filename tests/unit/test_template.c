@@ -204,6 +204,9 @@ static void test_recognise(void **state)
         { "{% for message in messages %}\\n{% if message['role'] == 'user' %}\\n{{ '<|user|>\\n' "
           "+ message['content'] + eos_token }}\\n{{ '<|assistant|>' }}",
           "zephyr" },
+        { "{% for message in messages %}{{ message['role'].upper() + ': ' }}{% if "
+          "message['role'] == 'user' %}{{ 'USER: ' }}{% endif %}{% endfor %}{{ 'ASSISTANT:' }}",
+          "llava_hf" },
         { "{{ '<start_of_turn>user\\n' }}", NULL },
         { "", NULL }
     };
