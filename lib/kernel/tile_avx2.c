@@ -10,7 +10,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { HALF = MM_MR / 2 };
+enum {
+    HALF = MM_MR / 2,
+    AHEAD = 4096 /* bytes prefetched ahead: the hardware stops at a page */
+};
 
 /* 8 x 8 words in place. */
 INLINE void transpose8(__m256 v[8])
@@ -83,49 +86,93 @@ static void pack_b(void *b, const void *w, size_t ld, size_t n, int nr)
     pack_words(b, w, 4 * ld, n, nr);
 }
 
-/* c[rows][16] += a b; a has mr rows interleaved. */
-INLINE void mul_quarter(float *c, size_t ldc, const float *a, const float *b, size_t k, size_t mr,
-                        const int rows)
+/* Eight weights of a panel. */
+INLINE __m256 weights(const void *b, enum mm_dtype t)
 {
-    __m256 s[HALF][2];
+    if (t == MM_F32)
+        return _mm256_loadu_ps(b);
+    const __m128i h = _mm_loadu_si128(b);
+    return t == MM_F16 ? _mm256_cvtph_ps(h)
+                       : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+/* c[rows][8 across] += a b; a has mr rows interleaved. */
+INLINE void mul_part(float *c, size_t ldc, const float *a, const char *b, size_t k, size_t mr,
+                     const int rows, const int across, enum mm_dtype t)
+{
+    const size_t size = t == MM_F32 ? 4 : 2;
+    __m256 s[HALF][4];
 
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
-        s[r][0] = s[r][1] = _mm256_setzero_ps();
-    for (; k; k--, a += mr, b += MM_NR) {
-        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+#pragma GCC unroll 4
+        for (int v = 0; v < across; v++)
+            s[r][v] = _mm256_setzero_ps();
+    for (; k; k--, a += mr, b += MM_NR * size) {
+        if (t != MM_F32)
+            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
+        __m256 w[4];
+#pragma GCC unroll 4
+        for (int v = 0; v < across; v++)
+            w[v] = weights(b + 8 * (size_t)v * size, t);
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
             const __m256 x = _mm256_broadcast_ss(a + r);
-            s[r][0] = _mm256_fmadd_ps(x, b0, s[r][0]);
-            s[r][1] = _mm256_fmadd_ps(x, b1, s[r][1]);
+#pragma GCC unroll 4
+            for (int v = 0; v < across; v++)
+                s[r][v] = _mm256_fmadd_ps(x, w[v], s[r][v]);
         }
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++, c += ldc) {
-        _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), s[r][0]));
-        _mm256_storeu_ps(c + 8, _mm256_add_ps(_mm256_loadu_ps(c + 8), s[r][1]));
-    }
+    for (int r = 0; r < rows; r++, c += ldc)
+#pragma GCC unroll 4
+        for (int v = 0; v < across; v++)
+            _mm256_storeu_ps(c + 8 * v, _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), s[r][v]));
 }
 
-static void mul_rows(float *c, size_t ldc, const float *a, const float *b, size_t k, size_t mr,
-                     int rows)
+#define MUL(n) \
+    case n: mul_part(c + v, ldc, a, b + v * size, k, mr, n, 2, t); break;
+
+INLINE void mul_rows(float *c, size_t ldc, const float *a, const char *b, size_t k, size_t mr,
+                     int rows, enum mm_dtype t)
 {
-    for (int v = 0; v < MM_NR; v += 16)
-        switch (rows) {
-        case 1: mul_quarter(c + v, ldc, a, b + v, k, mr, 1); break;
-        case 2: mul_quarter(c + v, ldc, a, b + v, k, mr, 2); break;
-        case 3: mul_quarter(c + v, ldc, a, b + v, k, mr, 3); break;
-        case 4: mul_quarter(c + v, ldc, a, b + v, k, mr, 4); break;
-        case 5: mul_quarter(c + v, ldc, a, b + v, k, mr, 5); break;
-        default: mul_quarter(c + v, ldc, a, b + v, k, mr, 6); break;
-        }
+    const size_t size = t == MM_F32 ? 4 : 2;
+
+    if (rows == 1)
+        mul_part(c, ldc, a, b, k, mr, 1, 4, t);
+    else if (rows == 2)
+        mul_part(c, ldc, a, b, k, mr, 2, 4, t);
+    else
+        for (size_t v = 0; v < MM_NR; v += 16)
+            switch (rows) {
+                MUL(3)
+                MUL(4)
+                MUL(5)
+            default: mul_part(c + v, ldc, a, b + v * size, k, mr, 6, 2, t); break;
+            }
+}
+
+INLINE void mul_panel(float *c, size_t ldc, const float *a, const void *b, size_t k, int mr,
+                      enum mm_dtype t)
+{
+    for (int r = 0; r < mr; r += HALF)
+        mul_rows(c + (size_t)r * ldc, ldc, a + r, b, k, (size_t)mr, mr - r < HALF ? mr - r : HALF,
+                 t);
 }
 
 static void mul_f32(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr)
 {
-    for (int r = 0; r < mr; r += HALF)
-        mul_rows(c + (size_t)r * ldc, ldc, a + r, b, k, (size_t)mr, mr - r < HALF ? mr - r : HALF);
+    mul_panel(c, ldc, a, b, k, mr, MM_F32);
+}
+
+static void mul_f16(float *c, size_t ldc, const float *a, const void *packed, size_t k, int mr)
+{
+    mul_panel(c, ldc, a, packed, k, mr, MM_F16);
+}
+
+static void mul_bf16(float *c, size_t ldc, const float *a, const void *packed, size_t k, int mr)
+{
+    mul_panel(c, ldc, a, packed, k, mr, MM_BF16);
 }
 
 INLINE __m256i four(const int8_t *p)
@@ -252,6 +299,8 @@ void mm_tile_init_avx2(struct mm_kern *k)
     k->pack_b = pack_b;
     k->pack_words = pack_words;
     k->mul_f32 = mul_f32;
+    k->mul_half[MM_F16] = mul_f16;
+    k->mul_half[MM_BF16] = mul_bf16;
     k->mul_q8[0][0] = mul_q8_32;
     k->mul_q8[0][1] = mul_q8_32m;
     k->mul_q8[1][0] = mul_q8_16;

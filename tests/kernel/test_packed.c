@@ -1,6 +1,6 @@
 /* test_packed.c: the packed order, by hand and back; and panels unpacked by
  * every table: the same bits as the scalar code, and as the rows before. */
-#include "kern_test.h"
+#include "q8_test.h"
 
 #include "base/panel.h"
 #include "base/quant.h"
@@ -47,26 +47,6 @@ static void test_order(void **state)
     }
 }
 
-struct panel {
-    struct kt_buf b[3];
-    struct mm_q8_panel p;
-};
-
-static void panel_new(struct panel *s, enum mm_dtype t, size_t n)
-{
-    const struct mm_q8_kind kind = mm_q8_kind(t);
-    const size_t subs = n / kind.sub * MM_NR * 4;
-
-    s->p = (struct mm_q8_panel){ kt_alloc(&s->b[0], n * MM_NR), kt_alloc(&s->b[1], subs),
-                                 kt_alloc(&s->b[2], kind.min ? subs : 0), kind };
-}
-
-static void panel_free(struct panel *s)
-{
-    for (int i = 0; i < 3; i++)
-        kt_free(&s->b[i]);
-}
-
 /* Scales are any half but NaN, whose sign no kernel has to keep. */
 static void random_rows(unsigned char *w, enum mm_dtype t, size_t bytes, struct mm_rng *r)
 {
@@ -85,12 +65,12 @@ static void random_rows(unsigned char *w, enum mm_dtype t, size_t bytes, struct 
 static void check_unpack(const struct mm_kern *k, const struct mm_kern *c, enum mm_dtype t,
                          size_t n, const void *packed)
 {
-    struct panel a, b;
+    struct q8_panel a, b;
     struct kt_buf bf, bg;
     float *f = kt_alloc(&bf, n * MM_NR * 4), *g = kt_alloc(&bg, n * MM_NR * 4);
 
-    panel_new(&a, t, n);
-    panel_new(&b, t, n);
+    q8_panel_new(&a, mm_q8_kind(t), n);
+    q8_panel_new(&b, mm_q8_kind(t), n);
     k->unpack[t](&a.p, packed, n);
     c->unpack[t](&b.p, packed, n);
     for (int i = 0; i < 3; i++)
@@ -100,8 +80,8 @@ static void check_unpack(const struct mm_kern *k, const struct mm_kern *c, enum 
     c->codes_f32(g, &a.p, n);
     if (n)
         assert_memory_equal(f, g, n * MM_NR * 4);
-    panel_free(&a);
-    panel_free(&b);
+    q8_panel_free(&a);
+    q8_panel_free(&b);
     kt_free(&bf);
     kt_free(&bg);
 }
@@ -110,10 +90,10 @@ static void check_unpack(const struct mm_kern *k, const struct mm_kern *c, enum 
 static void check_weights(const struct mm_kern *c, enum mm_dtype t, size_t n, const void *packed,
                           const unsigned char *w, size_t stride, size_t nr)
 {
-    struct panel a;
+    struct q8_panel a;
     float *f = malloc(n * MM_NR * 4 + 1), *y = malloc(n * 4 + 1);
 
-    panel_new(&a, t, n);
+    q8_panel_new(&a, mm_q8_kind(t), n);
     c->unpack[t](&a.p, packed, n);
     c->codes_f32(f, &a.p, n);
     for (size_t r = 0; r < nr; r++) {
@@ -121,7 +101,7 @@ static void check_weights(const struct mm_kern *c, enum mm_dtype t, size_t n, co
         for (size_t i = 0; i < n; i++)
             assert_true(f[i * MM_NR + r] == y[i]);
     }
-    panel_free(&a);
+    q8_panel_free(&a);
     free(f);
     free(y);
 }
@@ -174,11 +154,103 @@ static void test_unpack(void **state)
     }
 }
 
+/* What random_rows gives, but the largest codes, and scales near 1. */
+static void worst_rows(unsigned char *w, enum mm_dtype t, size_t bytes)
+{
+    const size_t block = mm_dtype_block_bytes(t);
+    const size_t at = t == MM_Q2_K ? 80 : t == MM_Q3_K ? 108 : t == MM_Q6_K ? 208 : 0;
+
+    memset(w, t == MM_Q8_0 ? 0x80 : 0xff, bytes); /* -128: as far as a code gets from zero */
+    for (size_t i = 0; i < bytes; i += block) {
+        w[i + at + 1] = 0x3b;
+        if (mm_q8_kind(t).min)
+            w[i + at + 3] = 0x3b;
+    }
+}
+
+/* mul_q8, row by row: it takes fewer at once. */
+static void many_rows(const struct mm_kern *k, float *c, size_t ldc, const struct mm_q8_rows *a,
+                      const struct mm_q8_panel *b, size_t n, size_t m)
+{
+    for (size_t r = 0; r < m; r++) {
+        struct q8_rows one;
+        q8_rows_new(&one, n, 1);
+        for (size_t i = 0; i < n / 4; i++)
+            memcpy(one.a.q + 4 * i, a->q + 4 * (i * m + r), 4);
+        for (size_t i = 0; i < n / 32; i++) {
+            one.a.d[i] = a->d[i * m + r];
+            one.a.neg32[i] = a->neg32[i * m + r];
+            one.a.sum32[i] = a->sum32[i * m + r];
+        }
+        for (size_t i = 0; i < n / 16; i++) {
+            one.a.neg16[i] = a->neg16[i * m + r];
+            one.a.sum16[i] = a->sum16[i * m + r];
+        }
+        k->mul_q8[b->kind.sub == 16][b->kind.min](c + r * ldc, ldc, &one.a, b, n, 1);
+        q8_rows_free(&one);
+    }
+}
+
+/* Multiplied as they come or by way of scratch: the same bits. */
+static void check_few(const struct mm_kern *k, enum mm_dtype t, size_t n, int mr, bool worst,
+                      struct mm_rng *r)
+{
+    enum { LD = MM_NR + 3 };
+    const size_t stride = n / mm_dtype_block(t) * mm_dtype_block_bytes(t), m = (size_t)mr;
+    struct q8_rows a;
+    struct q8_panel b;
+    struct kt_buf bc, bp;
+    unsigned char *w = malloc(stride * MM_NR + 1), *p = kt_alloc(&bp, stride * MM_NR);
+    float *c = kt_alloc(&bc, ((m - 1) * LD + MM_NR) * 4);
+    float want[MM_MR_FEW * LD];
+
+    random_rows(w, t, stride * MM_NR, r);
+    if (worst)
+        worst_rows(w, t, stride * MM_NR);
+    mm_pack_rows(p, t, w, stride, n, MM_NR);
+    q8_rows_new(&a, n, m);
+    q8_rows_fill(&a, m, worst, r);
+    q8_panel_new(&b, mm_q8_kind(t), n);
+    for (size_t i = 0; i < m * LD; i++)
+        want[i] = (float)(i % 5);
+    memcpy(c, want, bc.n);
+    k->mul_packed[t](c, LD, &a.a, p, n, mr);
+    k->unpack[t](&b.p, p, n);
+    many_rows(k, want, LD, &a.a, &b.p, n, m);
+    for (size_t i = 0; i < bc.n / 4; i++)
+        KT_CHECK(kt_same(c[i], want[i]), "%s %d rows of %zu: [%zu] = %g, want %g",
+                 mm_dtype_name(t), mr, n, i, (double)c[i], (double)want[i]);
+    q8_panel_free(&b);
+    q8_rows_free(&a);
+    kt_free(&bc);
+    kt_free(&bp);
+    free(w);
+}
+
+static void test_few(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < KT_TABLES; t++) {
+        struct mm_kern k;
+        struct mm_rng r;
+        if (!kt_can(t))
+            continue;
+        mm_kern_init(&k, kt_tables[t].cpu);
+        mm_rng_seed(&r, 3);
+        for (size_t i = PLAIN; i < TYPES && k.mul_packed[types[i]]; i++)
+            for (int mr = 1; mr <= MM_MR_FEW; mr *= 2)
+                for (size_t blocks = 0; blocks < 4; blocks++)
+                    for (int worst = 0; worst < 2; worst++)
+                        check_few(&k, types[i], blocks * mm_dtype_block(types[i]), mr, worst, &r);
+    }
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* test_qrow.c: rows of weights and int8 activations, every table against the
  * scalar one. */
-#include "kern_test.h"
+#include "q8_test.h"
 
 static const enum mm_dtype types[] = { MM_F32,  MM_F16,  MM_BF16, MM_Q4_0, MM_Q4_1,
                                        MM_Q5_0, MM_Q5_1, MM_Q8_0, MM_Q2_K, MM_Q3_K,
@@ -85,23 +85,8 @@ static void test_rows(void **state)
     }
 }
 
-/* Activations of mr rows; the guards show that only one row was written. */
-struct rows {
-    struct kt_buf b[6];
-    struct mm_q8_rows a;
-};
-
-static void new_rows(struct rows *s, size_t n, size_t mr)
-{
-    const size_t nb = (n + 31) / 32 * mr;
-    void *p[6];
-
-    for (int i = 0; i < 6; i++)
-        p[i] = kt_alloc(&s->b[i], nb * (i == 0 ? 32 : i == 3 || i == 5 ? 8 : 4));
-    s->a = (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
-}
-
-static void same_rows(const struct rows *a, const struct rows *b)
+/* The guards show that only these rows were written. */
+static void same_rows(const struct q8_rows *a, const struct q8_rows *b)
 {
     for (int i = 0; i < 6; i++) {
         const bool floats = i == 1 || i >= 4;
@@ -140,11 +125,11 @@ static void check_quant(const struct mm_kern *k, const struct mm_kern *c, size_t
                         struct mm_rng *rng)
 {
     struct kt_buf bx;
-    struct rows a, b;
+    struct q8_rows a, b;
     float *x = kt_alloc(&bx, n * 4);
 
-    new_rows(&a, n, (size_t)mr);
-    new_rows(&b, n, (size_t)mr);
+    q8_rows_new(&a, n, (size_t)mr);
+    q8_rows_new(&b, n, (size_t)mr);
     for (int r = 0; r < mr; r++) {
         kt_fill(x, n, rng, r % 2);
         k->quant_q8(&a.a, x, n, mr, r);
@@ -153,10 +138,8 @@ static void check_quant(const struct mm_kern *k, const struct mm_kern *c, size_t
         check_values(&a.a, x, n, (size_t)mr, (size_t)r);
     }
     kt_free(&bx);
-    for (int i = 0; i < 6; i++) {
-        kt_free(&a.b[i]);
-        kt_free(&b.b[i]);
-    }
+    q8_rows_free(&a);
+    q8_rows_free(&b);
 }
 
 static void test_quant(void **state)

@@ -1,5 +1,5 @@
 /* test_tile.c: panels and micro-kernels of every table. */
-#include "kern_test.h"
+#include "q8_test.h"
 
 static const double eps = FLT_EPSILON;
 
@@ -134,63 +134,34 @@ static void test_mul_f32(void **state)
     }
 }
 
-struct int8_case {
-    struct kt_buf b[9];
-    struct mm_q8_rows a;
-    struct mm_q8_panel p;
-};
-
-static void int8_rows(struct int8_case *s, size_t n, size_t m, bool worst, struct mm_rng *r)
-{
-    const size_t nb = n / 32 * m;
-    void *p[6];
-
-    for (int i = 0; i < 6; i++)
-        p[i] = kt_alloc(&s->b[i], nb * (i == 0 ? 32 : i == 3 || i == 5 ? 8 : 4));
-    s->a = (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
-    memset(p[2], 0, nb * 4);
-    memset(p[3], 0, nb * 8);
-    for (size_t i = 0; i < n * m; i++) {
-        const size_t k = i / (4 * m) * 4 + i % 4, row = i / 4 % m;
-        s->a.q[i] = (int8_t)(worst ? 127 : (int)mm_rng_below(r, 255) - 127);
-        s->a.neg32[k / 32 * m + row] -= s->a.q[i];
-        s->a.neg16[k / 16 * m + row] -= s->a.q[i];
-    }
-    kt_fill(s->a.d, nb, r, false);
-    kt_fill(s->a.sum32, nb, r, false);
-    kt_fill(s->a.sum16, 2 * nb, r, false);
-}
-
 /* Codes over the whole range that goes with the zero point, or all at its ends. */
-static void int8_panel(struct int8_case *s, size_t n, struct mm_q8_kind kind, bool worst,
-                       struct mm_rng *r)
+static void fill_panel(struct q8_panel *s, size_t n, bool worst, struct mm_rng *r)
 {
-    const size_t subs = n / kind.sub * MM_NR;
+    const struct mm_q8_kind kind = s->p.kind;
     const unsigned top = kind.zero ? 2 * kind.zero - 1U : kind.sub == 16 ? 3 : 31;
 
-    s->p = (struct mm_q8_panel){ kt_alloc(&s->b[6], n * MM_NR), kt_alloc(&s->b[7], subs * 4),
-                                 kt_alloc(&s->b[8], subs * 4), kind };
     for (size_t i = 0; i < n * MM_NR; i++)
         s->p.q[i] = (uint8_t)(worst ? (i & 64 ? 0 : top) : mm_rng_below(r, top + 1));
-    kt_fill(s->p.d, subs, r, false);
-    kt_fill(s->p.m, subs, r, false);
-    if (!kind.min)
-        s->p.m = NULL;
+    kt_fill(s->p.d, s->b[1].n / 4, r, false);
+    kt_fill(s->p.m, s->b[2].n / 4, r, false);
 }
 
 static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8_kind kind,
                          bool worst, struct mm_rng *r)
 {
     const size_t m = (size_t)mr, ld = MM_NR + 3, len = (m - 1) * ld + MM_NR, sub = kind.sub;
-    struct int8_case s;
+    struct q8_rows s;
+    struct q8_panel b;
     struct kt_buf bc;
     float *c = kt_alloc(&bc, len * 4);
 
-    int8_rows(&s, n, m, worst, r);
-    int8_panel(&s, n, kind, worst, r);
+    q8_rows_new(&s, n, m);
+    q8_rows_fill(&s, m, worst, r);
+    q8_panel_new(&b, kind, n);
+    fill_panel(&b, n, worst, r);
     for (size_t i = 0; i < len; i++)
         c[i] = 1;
-    k->mul_q8[sub == 16][kind.min](c, ld, &s.a, &s.p, n, mr);
+    k->mul_q8[sub == 16][kind.min](c, ld, &s.a, &b.p, n, mr);
     for (size_t i = 0; i < len; i++) {
         const size_t row = i / ld, col = i % ld;
         double sum = 1, abs = 1;
@@ -199,10 +170,10 @@ static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8
             double p = kind.zero * (double)(sub == 32 ? s.a.neg32 : s.a.neg16)[t * m + row];
             for (size_t e = j; e < j + sub; e++)
                 p +=
-                    s.a.q[(e / 4 * m + row) * 4 + e % 4] * s.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
-            p *= (double)s.a.d[j / 32 * m + row] * (double)s.p.d[t * MM_NR + col];
+                    s.a.q[(e / 4 * m + row) * 4 + e % 4] * b.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
+            p *= (double)s.a.d[j / 32 * m + row] * (double)b.p.d[t * MM_NR + col];
             const double o = kind.min ? (double)(sub == 32 ? s.a.sum32 : s.a.sum16)[t * m + row] *
-                                            (double)s.p.m[t * MM_NR + col]
+                                            (double)b.p.m[t * MM_NR + col]
                                       : 0;
             sum += p + o;
             abs += fabs(p) + fabs(o);
@@ -212,36 +183,38 @@ static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8
                  (double)c[i], sum);
     }
     kt_free(&bc);
-    for (int i = 0; i < 9; i++)
-        kt_free(&s.b[i]);
+    q8_panel_free(&b);
+    q8_rows_free(&s);
 }
 
 /* The sums of row r are the same bits for any number of rows. */
 static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, struct mm_rng *r)
 {
     enum { N = 96 };
-    struct int8_case all, one;
+    struct q8_rows all, one;
+    struct q8_panel p;
     float want[MM_NR], got[MM_MR8 * MM_NR];
 
-    int8_rows(&one, N, 1, false, r);
-    int8_panel(&one, N, kind, false, r);
+    q8_rows_new(&one, N, 1);
+    q8_rows_fill(&one, 1, false, r);
+    q8_panel_new(&p, kind, N);
+    fill_panel(&p, N, false, r);
     memset(want, 0, sizeof(want));
-    k->mul_q8[kind.sub == 16][kind.min](want, MM_NR, &one.a, &one.p, N, 1);
+    k->mul_q8[kind.sub == 16][kind.min](want, MM_NR, &one.a, &p.p, N, 1);
     for (size_t mr = 1; mr <= MM_MR8; mr++) {
-        int8_rows(&all, N, mr, false, r);
+        q8_rows_new(&all, N, mr);
         for (int b = 0; b < 6; b++) /* every row is the one */
             for (size_t i = 0; i < one.b[b].n / 4; i++)
                 for (size_t row = 0; row < mr; row++)
                     memcpy(all.b[b].p + 4 * (i * mr + row), one.b[b].p + 4 * i, 4);
         memset(got, 0, sizeof(got));
-        k->mul_q8[kind.sub == 16][kind.min](got, MM_NR, &all.a, &one.p, N, (int)mr);
+        k->mul_q8[kind.sub == 16][kind.min](got, MM_NR, &all.a, &p.p, N, (int)mr);
         for (size_t row = 0; row < mr; row++)
             assert_memory_equal(got + row * MM_NR, want, sizeof(want));
-        for (int b = 0; b < 6; b++)
-            kt_free(&all.b[b]);
+        q8_rows_free(&all);
     }
-    for (int b = 0; b < 9; b++)
-        kt_free(&one.b[b]);
+    q8_panel_free(&p);
+    q8_rows_free(&one);
 }
 
 static void test_mul_q8(void **state)
