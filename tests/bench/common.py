@@ -30,16 +30,29 @@ def die(text):
     sys.exit(f"bench: {text}")
 
 
-def model(shape, dtype):
-    """The file of a shape and type, made once; its pages are in the cache afterwards."""
-    path = DIR / f"{shape}-{dtype}.gguf"
-    DIR.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        subprocess.run([TESTS / "make_model", shape, dtype, path], check=True)
+def warm(path):
+    """Its pages are in the cache afterwards."""
     with open(path, "rb") as f:
         while f.read(1 << 24):
             pass
     return path
+
+
+def model(shape, dtype):
+    """The file of a shape and type, made once, and warm."""
+    path = DIR / f"{shape}-{dtype}.gguf"
+    DIR.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        subprocess.run([TESTS / "make_model", shape, dtype, path], check=True)
+    return warm(path)
+
+
+def packed(shape, dtype):
+    """The same weights in a file that is mapped and used as it lies."""
+    path = DIR / f"{shape}-{dtype}-packed.gguf"
+    if not path.exists():
+        subprocess.run([BIN / "mm-quantize", "--pack", "-o", path, model(shape, dtype)], check=True)
+    return warm(path)
 
 
 def prompts(n, items=1, shared=0):
@@ -76,7 +89,8 @@ def run(argv, stdin=None, env=None):
 
 
 def llm(path, prompt=8, tokens=64, items=1, args=(), env=None):
-    """mm-llm on random prompts: tokens/s of prompt and of decoding, seconds, peak MiB."""
+    """mm-llm on random prompts: tokens/s of prompt and of decoding, seconds in all and of
+    opening and packing the model, peak MiB."""
     err, wall, rss = run([BIN / "mm-llm", "-v", "-m", path, "-n", str(tokens), "--ignore-eos",
                           "-t", "0", "--json", "-B", str(items), *args, prompts(prompt, items)],
                          env=env)
@@ -85,7 +99,8 @@ def llm(path, prompt=8, tokens=64, items=1, args=(), env=None):
     if not pre or not dec:
         die(f"mm-llm -v: no times in\n{err}")
     rate = [int(m[1]) / max(float(m[2]), 1e-3) * 1e3 for m in (pre, dec)]
-    return {"prefill": rate[0], "decode": rate[1], "wall": wall, "rss": rss}
+    ready = sum(float(ms) / 1e3 for ms in re.findall(r"time (?:open|\w+\.pack) ([\d.]+) ms", err))
+    return {"prefill": rate[0], "decode": rate[1], "wall": wall, "ready": ready, "rss": rss}
 
 
 def smollm2(tokens, env=None):
