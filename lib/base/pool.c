@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/size.h"
+#include "base/pages.h"
 
 enum {
     TILE_BITS = 40,
@@ -232,7 +232,7 @@ void *mm_pool_scratch(struct mm_pool *p, size_t size)
     if (size > p->scratch_size) {
         free(p->scratch);
         p->scratch_size = 0;
-        p->scratch = mm_size_align(size, 64, &size) ? aligned_alloc(64, size) : NULL;
+        p->scratch = mm_pages_alloc(size);
         if (p->scratch != NULL)
             p->scratch_size = size;
     }

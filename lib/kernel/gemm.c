@@ -1,7 +1,9 @@
 /* gemm.c: C = alpha op(A) op(B) + beta C on the panels of the kernel table.
  *
- * A is interleaved once in groups of MM_MR rows; each tile packs its MM_NR
- * columns of B, a chunk of k at a time (Goto, van de Geijn 2008).
+ * A is interleaved once in groups of MM_MR rows.  A tile is MM_NR columns of C and many
+ * rows: it packs a chunk of k of its columns of B, which stays in L1 while all groups of
+ * A go past it; the sums stay in L2 (Goto, van de Geijn 2008).  An element's sum runs
+ * over k chunk by chunk, whatever the tile.
  */
 #include "kernel/gemm.h"
 
@@ -12,14 +14,19 @@
 #include "kernel/kernel.h"
 
 enum {
-    ROWS = 192,       /* rows of C of a tile: a multiple of MM_MR */
-    K_CHUNK = 512,    /* the panel is 64 KiB */
+    ROWS = 768,       /* rows of a tile at most: with K_CHUNK the block of A is 768 KiB */
+    LEAST = 96,       /*   and least, halved from there; multiples of MM_MR */
+    PANELS = 4,       /* panels of MM_NR columns of a tile at most */
+    TILES = 4,        /* tiles that a thread should have at least */
+    K_CHUNK = 256,    /* the panel of B is 32 KiB */
+    A_GROUPS = 8,     /* groups of A that are packed together: whole lines are read */
     VECTOR_COLS = 128 /* columns of a tile when M is 1 */
 };
 
+/* Scratch of one thread. */
 struct work {
     float panel[K_CHUNK * MM_NR];
-    float c[MM_MR * MM_NR];
+    float c[PANELS][ROWS * MM_NR];
 };
 
 struct job {
@@ -30,7 +37,8 @@ struct job {
     const float *A, *B;
     float *C;
     size_t lda, ldb, ldc;
-    float *a; /* groups of MM_MR rows of alpha op(A), [K][mr] each */
+    size_t rows, down, across; /* rows of a tile; tiles */
+    float *a; /* alpha op(A): chunks of k, in each groups of MM_MR rows, [k][mr] each */
     struct work *work;
 };
 
@@ -44,20 +52,43 @@ static size_t div_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+/* Rows of n numbers, kc of them, cut into groups of MM_MR columns. */
+static void turn(float *a, const float *x, size_t ld, size_t kc, size_t n)
+{
+    const size_t full = n / MM_MR * MM_MR, left = n - full;
+
+    for (size_t k = 0; k < kc; k++, x += ld) {
+        for (size_t r = 0; r < full; r += MM_MR)
+            memcpy(a + r * kc + k * MM_MR, x + r, MM_MR * sizeof(*a));
+        for (size_t i = 0; i < left; i++)
+            a[full * kc + k * left + i] = x[full + i];
+    }
+}
+
+/* Groups of rows from r on, their chunk of k from k0 on. */
+static float *chunk_of(const struct job *j, size_t r, size_t k0)
+{
+    return j->a + k0 * j->M + r * min_size(K_CHUNK, j->K - k0);
+}
+
+/* A chunk of k of A_GROUPS groups. */
 static void pack_tile(void *arg, size_t tile, int thread)
 {
     const struct job *j = arg;
-    const size_t r0 = tile * MM_MR, mr = min_size(MM_MR, j->M - r0);
-    float *a = j->a + r0 * j->K;
+    const size_t across = div_up(j->M, A_GROUPS * MM_MR);
+    const size_t r0 = tile % across * A_GROUPS * MM_MR, r1 = min_size(r0 + A_GROUPS * MM_MR, j->M);
+    const size_t k0 = tile / across * K_CHUNK, kc = min_size(K_CHUNK, j->K - k0);
+    float *const a = chunk_of(j, r0, k0);
 
     (void)thread;
-    if (j->ta == MM_NOTRANS)
-        j->k->pack_a(a, j->A + r0 * j->lda, j->lda, j->K, (int)mr);
+    if (j->ta == MM_TRANS)
+        turn(a, j->A + k0 * j->lda + r0, j->lda, kc, r1 - r0);
     else
-        for (size_t k = 0; k < j->K; k++)
-            memcpy(a + k * mr, j->A + k * j->lda + r0, mr * sizeof(*a));
+        for (size_t r = r0; r < r1; r += MM_MR)
+            j->k->pack_a(a + (r - r0) * kc, j->A + r * j->lda + k0, j->lda, kc,
+                         (int)min_size(MM_MR, r1 - r));
     if (j->alpha != 1)
-        j->k->scale(a, j->alpha, a, j->K * mr);
+        j->k->scale(a, j->alpha, a, kc * (r1 - r0));
 }
 
 static void pack_panel(const struct job *j, float *panel, size_t n0, size_t nr, size_t k0,
@@ -67,8 +98,12 @@ static void pack_panel(const struct job *j, float *panel, size_t n0, size_t nr, 
         j->k->pack_b(panel, j->B + n0 * j->ldb + k0, j->ldb, kc, (int)nr);
         return;
     }
-    if (nr < MM_NR)
-        memset(panel, 0, kc * MM_NR * sizeof(*panel));
+    if (nr == MM_NR) {
+        for (size_t k = 0; k < kc; k++)
+            memcpy(panel + k * MM_NR, j->B + (k0 + k) * j->ldb + n0, MM_NR * sizeof(*panel));
+        return;
+    }
+    memset(panel, 0, kc * MM_NR * sizeof(*panel));
     for (size_t k = 0; k < kc; k++)
         memcpy(panel + k * MM_NR, j->B + (k0 + k) * j->ldb + n0, nr * sizeof(*panel));
 }
@@ -83,40 +118,64 @@ static void scale_row(float *y, float beta, size_t n)
             y[i] *= beta;
 }
 
-/* c[mr][nr] += A B over one chunk; a panel cut by the edge goes through w->c. */
-static void mul_edge(const struct job *j, float *y, size_t nr, const float *a, size_t kc, size_t mr,
-                     struct work *w)
+/* mr rows of C, nr columns: sum + beta C. */
+static void finish(const struct job *j, float *y, const float *sum, size_t mr, size_t nr)
 {
-    if (nr == MM_NR) {
-        j->k->mul_f32(y, j->ldc, a, w->panel, kc, (int)mr);
-        return;
+    for (size_t r = 0; r < mr; r++, y += j->ldc, sum += MM_NR) {
+        if (j->beta == 0) {
+            memcpy(y, sum, nr * sizeof(*y));
+            continue;
+        }
+        scale_row(y, j->beta, nr);
+        j->k->add(y, y, sum, nr);
     }
-    memset(w->c, 0, sizeof(w->c));
-    for (size_t r = 0; r < mr; r++)
-        memcpy(w->c + r * MM_NR, y + r * j->ldc, nr * sizeof(*y));
-    j->k->mul_f32(w->c, MM_NR, a, w->panel, kc, (int)mr);
-    for (size_t r = 0; r < mr; r++)
-        memcpy(y + r * j->ldc, w->c + r * MM_NR, nr * sizeof(*y));
+}
+
+/* mr rows of C: they are touched once and far from each other. */
+static void fetch(const struct job *j, const float *y, size_t mr)
+{
+    for (size_t r = 0; r < mr; r++, y += j->ldc) {
+        __builtin_prefetch(y, 1);
+        __builtin_prefetch(y + MM_NR / 2, 1);
+    }
+}
+
+/* Rows r0..r1-1 of one panel of columns, one chunk of k: sums go to c, and from there to
+ * C after the last one. */
+static void mul_panel(const struct job *j, size_t n0, size_t r0, size_t r1, size_t k0,
+                      float *panel, float *c)
+{
+    const size_t kc = min_size(K_CHUNK, j->K - k0), nr = min_size(MM_NR, j->N - n0);
+    const bool last = k0 + kc == j->K;
+
+    pack_panel(j, panel, n0, nr, k0, kc);
+    for (size_t r = r0; r < r1; r += MM_MR) {
+        const size_t mr = min_size(MM_MR, r1 - r);
+        float *y = j->C + r * j->ldc + n0, *sum = c + (r - r0) * MM_NR;
+        if (last)
+            fetch(j, y, mr);
+        j->k->mul_f32(sum, MM_NR, chunk_of(j, r, k0), panel, kc, (int)mr);
+        if (last)
+            finish(j, y, sum, mr, nr);
+    }
 }
 
 static void mul_tile(void *arg, size_t tile, int thread)
 {
     const struct job *j = arg;
-    const size_t panels = div_up(j->N, MM_NR);
-    const size_t n0 = tile % panels * MM_NR, nr = min_size(MM_NR, j->N - n0);
-    const size_t r0 = tile / panels * ROWS, r1 = min_size(r0 + ROWS, j->M);
+    const size_t panels = div_up(j->N, MM_NR), at = tile % j->across;
+    const size_t p0 = at * panels / j->across, n = (at + 1) * panels / j->across - p0;
+    const size_t r0 = tile / j->across * j->rows, r1 = min_size(r0 + j->rows, j->M);
     struct work *w = &j->work[thread];
 
-    for (size_t r = r0; r < r1; r++)
-        scale_row(j->C + r * j->ldc + n0, j->beta, nr);
-    for (size_t k0 = 0; k0 < j->K; k0 += K_CHUNK) {
-        const size_t kc = min_size(K_CHUNK, j->K - k0);
-        pack_panel(j, w->panel, n0, nr, k0, kc);
-        for (size_t r = r0; r < r1; r += MM_MR) {
-            const size_t mr = min_size(MM_MR, r1 - r);
-            mul_edge(j, j->C + r * j->ldc + n0, nr, j->a + r * j->K + k0 * mr, kc, mr, w);
-        }
-    }
+    for (size_t p = 0; p < n; p++)
+        memset(w->c[p], 0, (r1 - r0) * MM_NR * sizeof(*w->c[p]));
+    for (size_t k0 = 0; k0 < j->K; k0 += K_CHUNK)
+        for (size_t p = 0; p < n; p++)
+            mul_panel(j, (p0 + p) * MM_NR, r0, r1, k0, w->panel, w->c[p]);
+    if (!j->K)
+        for (size_t c = p0 * MM_NR; c < min_size((p0 + n) * MM_NR, j->N); c += MM_NR)
+            finish(j, j->C + r0 * j->ldc + c, w->c[0], r1 - r0, min_size(MM_NR, j->N - c));
 }
 
 /* M = 1: no panel would be used twice.  a is op(A) as one contiguous row. */
@@ -135,30 +194,49 @@ static void vector_tile(void *arg, size_t tile, int thread)
             j->k->axpy(j->C + n0, j->a[k], j->B + k * j->ldb + n0, n1 - n0);
 }
 
+/* Large tiles pack B and fetch A less often; some for each thread, of about one size. */
+static void cut(struct job *j, size_t threads)
+{
+    const size_t panels = div_up(j->N, MM_NR);
+    size_t rows = ROWS;
+
+    while (rows > LEAST && div_up(j->M, rows) * panels < TILES * threads)
+        rows /= 2;
+    j->down = div_up(j->M, rows);
+    j->rows = div_up(div_up(j->M, j->down), MM_MR) * MM_MR;
+    j->across = div_up(panels, PANELS);
+    while (j->across < panels &&
+           (j->down * j->across < TILES * threads || j->down * j->across % threads))
+        j->across++;
+}
+
 int mm_gemm(enum mm_trans ta, enum mm_trans tb, size_t M, size_t N, size_t K, float alpha,
             const float *A, size_t lda, const float *B, size_t ldb, float beta, float *C,
             size_t ldc, struct mm_pool *p)
 {
     const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
-    struct job j = { mm_kern(), ta, tb, M, N, K, alpha, beta, A, B, C, lda, ldb, ldc, NULL, NULL };
-    size_t bytes, work;
+    struct job j = { mm_kern(), ta, tb, M, N, K, alpha, beta, A, B, C, lda, ldb, ldc,
+                     0, 0, 0, NULL, NULL };
+    size_t bytes, total;
 
     if (!M || !N)
         return 0;
     if (!mm_size_mul(M, K, &bytes) || !mm_size_mul(bytes, sizeof(float), &bytes) ||
-        !mm_size_align(bytes, 64, &bytes) || !mm_size_mul(threads, sizeof(struct work), &work) ||
-        !mm_size_add(bytes, work, &work) || !mm_size_align(work, 64, &work))
+        !mm_size_align(bytes, 64, &bytes) || !mm_size_mul(threads, sizeof(struct work), &total) ||
+        !mm_size_add(bytes, total, &total) || !mm_size_align(total, 64, &total))
         return MM_ENOMEM;
-    char *mem = aligned_alloc(64, work);
+    char *own = p ? NULL : aligned_alloc(64, total);
+    char *mem = p ? mm_pool_scratch(p, total) : own;
     if (!mem)
         return MM_ENOMEM;
     j.a = (float *)(void *)mem;
     j.work = (struct work *)(void *)(mem + bytes);
-    mm_pool_run(p, div_up(M, MM_MR), pack_tile, &j);
+    cut(&j, threads);
+    mm_pool_run(p, div_up(M, A_GROUPS * MM_MR) * div_up(K, K_CHUNK), pack_tile, &j);
     if (M == 1)
         mm_pool_run(p, div_up(N, VECTOR_COLS), vector_tile, &j);
     else
-        mm_pool_run(p, div_up(M, ROWS) * div_up(N, MM_NR), mul_tile, &j);
-    free(mem);
+        mm_pool_run(p, j.down * j.across, mul_tile, &j);
+    free(own);
     return 0;
 }

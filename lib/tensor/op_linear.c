@@ -51,15 +51,24 @@ static void column_sums(void *arg, size_t from, size_t to)
             s->db[i] += s->dy[r * s->width + i];
 }
 
-static void linear_back_x(struct mm_ctx *c, float *dx, const float *dy, size_t rows,
+/* dx of rows of dy: f32 weights are added to what is there, others go through scratch. */
+static void linear_back_x(struct mm_ctx *c, struct mm_var *x, const float *dy, size_t rows,
                           const struct mm_var *w)
 {
-    struct mm_wmat *own;
-    const struct mm_wmat *m = matrix(c, w, &own);
+    const size_t out = (size_t)w->t.shape[0], in = (size_t)w->t.shape[1];
+    float beta, *dx;
 
-    if (m)
-        check(c, mm_wmat_mul_t(dx, dy, rows, m, c->pool));
-    mm_wmat_free(own);
+    if (w->w) {
+        dx = mm_grad_open(c, x);
+        if (dx)
+            check(c, mm_wmat_mul_t(dx, dy, rows, w->w, c->pool));
+        mm_grad_close(c, x, dx);
+        return;
+    }
+    dx = mm_grad_sum(c, x, &beta);
+    if (dx)
+        check(c, mm_gemm(MM_NOTRANS, MM_NOTRANS, rows, in, out, 1, dy, out, mm_f32(w), in, beta, dx,
+                         in, c->pool));
 }
 
 static void linear_back(struct mm_ctx *c, const struct mm_node *n)
@@ -68,7 +77,6 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
     const size_t out = last_axis(&n->y->t), in = last_axis(&n->x[0]->t);
     const size_t rows = out ? mm_tensor_count(&n->y->t) / out : 0;
     float *dw = mm_grad(c, n->x[1]), *db = mm_grad(c, n->x[2]);
-    float *dx;
 
     if (!rows)
         return;
@@ -78,11 +86,7 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
     if (db)
         mm_range_columns(c, out, rows, column_sums,
                          &(struct columns){ rows, out, n->y->grad, db });
-    dx = mm_grad_open(c, n->x[0]);
-    if (!dx)
-        return;
-    linear_back_x(c, dx, n->y->grad, rows, w);
-    mm_grad_close(c, n->x[0], dx);
+    linear_back_x(c, n->x[0], n->y->grad, rows, w);
 }
 
 static struct mm_var *linear_result(struct mm_ctx *c, const struct mm_var *x,

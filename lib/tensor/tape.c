@@ -183,6 +183,16 @@ float *mm_grad_open(struct mm_ctx *c, struct mm_var *x)
     return g;
 }
 
+float *mm_grad_sum(struct mm_ctx *c, struct mm_var *x, float *beta)
+{
+    if (!x || !x->needs_grad)
+        return NULL;
+    *beta = x->grad ? 1 : 0;
+    if (!x->grad)
+        x->grad = take(c, mm_tensor_count(&x->t));
+    return x->grad;
+}
+
 void mm_grad_close(struct mm_ctx *c, struct mm_var *x, float *g)
 {
     if (!g || g == x->grad)

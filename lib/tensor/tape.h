@@ -70,4 +70,8 @@ float *mm_grad(struct mm_ctx *c, struct mm_var *x);
 float *mm_grad_open(struct mm_ctx *c, struct mm_var *x);
 void mm_grad_close(struct mm_ctx *c, struct mm_var *x, float *g);
 
+/* mm_grad_sum: for a step that can do either: *beta is 1 where it must add to what is
+ * there, 0 where what is there means nothing and it writes; NULL as mm_grad. */
+float *mm_grad_sum(struct mm_ctx *c, struct mm_var *x, float *beta);
+
 #endif
