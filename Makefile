@@ -83,7 +83,7 @@ $B/config: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PREFIX) $(VERSION)' | cmp -s - $@ || echo '$(PREFIX) $(VERSION)' >$@
 
-$B/lib/weights/ckpt.o $B/lib/base/cmd.o $B/cmd/mm-instruct.o: $B/config
+$B/lib/base/cmd.o $B/cmd/mm-instruct.o: $B/config
 
 # Loops over floats are vectors even where their length is not known; errno of sqrt is not read.
 $B/lib/tensor/%.o $B/lib/train/%.o: MM_CFLAGS += -ftree-vectorize -fvect-cost-model=dynamic \
@@ -158,6 +158,8 @@ demo: all
 	sh scripts/demo.sh
 
 SCRIPTS := $(wildcard scripts/mm-*)
+MODELDIR = $(DESTDIR)$(PREFIX)/share/mm/models
+MODELS := $(patsubst lib/models/small/%,%,$(wildcard lib/models/small/*))
 
 install: all
 	install -d $(BINDIR) $(LIBDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
@@ -166,10 +168,11 @@ install: all
 	install -d $(LIBDIR)/instruct
 	install -m 644 $(wildcard scripts/instruct/*.txt) $(LIBDIR)/instruct
 	for s in 1 5 7; do for p in man/*.$$s; do [ ! -e "$$p" ] || install -m 644 "$$p" $(MANDIR)/man$$s; done; done
+	for m in $(MODELS); do install -d $(MODELDIR)/$$m && install -m 644 lib/models/small/$$m/* $(MODELDIR)/$$m || exit 1; done
 
 uninstall:
 	rm -f $(addprefix $(BINDIR)/,$(PROGS) $(notdir $(SCRIPTS)))
-	rm -rf $(LIBDIR)
+	rm -rf $(LIBDIR) $(MODELS:%=$(MODELDIR)/%)
 	for s in 1 5 7; do for p in man/*.$$s; do rm -f "$(MANDIR)/man$$s/$${p##*/}"; done; done
 
 clean:

@@ -20,7 +20,7 @@
 #include "stream/operand.h"
 #include "stream/trace.h"
 
-static const char usage[] = "mm-encode [-1qv] -m model [-p text] [--pool | --text] [file ...]";
+static const char usage[] = "mm-encode [-1qv] [-m model] [-p text] [--pool | --text] [file ...]";
 static const char help[] =
     "  -m, --model M          CLIP or LLaVA checkpoint, or a name in $MM_MODELS\n"
     "  -1, --one-item         all operands belong to one item\n"
@@ -577,7 +577,7 @@ static void set_option(struct opts *o, struct mm_cmd *cmd, int c, const char *ar
 
 int main(int argc, char **argv)
 {
-    struct opts o = { .batch = 8, .max_record = (size_t)1 << 30 };
+    struct opts o = { .model = MM_SHIPPED, .batch = 8, .max_record = (size_t)1 << 30 };
     struct mm_cmd cmd;
     struct encoder en = { .cmd = &cmd, .o = &o };
     int c;
@@ -585,8 +585,6 @@ int main(int argc, char **argv)
     mm_cmd_init(&cmd, argv[0], usage, help);
     while ((c = getopt_long(argc, argv, "m:p:10B:" MM_COMMON_OPTS, longopts, NULL)) != -1)
         set_option(&o, &cmd, c, optarg);
-    if (!o.model)
-        mm_cmd_usage(&cmd, "no model is given (-m)");
     if (o.text && (o.pool || o.one_item || o.upright || o.prompt || o.files_from))
         mm_cmd_usage(&cmd, "--text goes with none of --pool, -1, -p, --upright, --files-from");
     if (o.files_from && optind < argc)

@@ -22,7 +22,7 @@
 #include "stream/trace.h"
 
 static const char usage[] =
-    "mm-llm -m model [-qvS] [-p prompt] [-n tokens] [-t temperature] [-s seed]\n"
+    "mm-llm [-m model] [-qvS] [-p prompt] [-n tokens] [-t temperature] [-s seed]\n"
     "              [-c positions] [-B items] [-j threads] [option ...] [file ...]";
 static const char help[] =
     "  -m MODEL  --lora DIR  --base DIR  --exact  --kv f32|f16\n"
@@ -284,8 +284,6 @@ static void refuse_together(struct mm_cmd *cmd, const struct opts *o)
     for (size_t i = 0; i < sizeof(pair) / sizeof(*pair); i++)
         if (pair[i].a && pair[i].b)
             mm_cmd_usage(cmd, "%s does not go with %s", pair[i].an, pair[i].bn);
-    if (!o->model)
-        mm_cmd_usage(cmd, "-m model is missing");
     if (o->num_return > (o->beam.beams ? o->beam.beams : 1))
         mm_cmd_usage(cmd, "--num-return %zu: more than --beam %zu", o->num_return, o->beam.beams);
     if (o->beam.beams && o->gen.max_new == 0)
@@ -559,7 +557,7 @@ static int run_chat(struct app *a, char *const *paths, int n)
 int main(int argc, char **argv)
 {
     struct opts o = {
-        .kv = MM_NDTYPE, .gen = { .sample = mm_sample_defaults, .max_new = 512 },
+        .model = MM_SHIPPED, .kv = MM_NDTYPE, .gen = { .sample = mm_sample_defaults, .max_new = 512 },
         .beam = { .length_penalty = 1 }, .num_return = 1, .batch = 1,
         .max_record = (size_t)1 << 30
     };

@@ -17,7 +17,7 @@
 #include "stream/trace.h"
 #include "tensor/times.h"
 
-static const char usage[] = "mm-project [-qv] -m model [--merge how] [file ...]";
+static const char usage[] = "mm-project [-qv] [-m model] [--merge how] [file ...]";
 static const char help[] =
     "  -m, --model M          LLaVA checkpoint or mmproj file, or a name in $MM_MODELS\n"
     "      --merge HOW        flat, spatial or spatial_unpad instead of the checkpoint's way\n"
@@ -357,7 +357,7 @@ static void close_all(struct projector *pr)
 int main(int argc, char **argv)
 {
     static const char *const merges[] = { "flat", "spatial", "spatial_unpad", NULL };
-    struct opts o = { .max_record = (size_t)1 << 30 };
+    struct opts o = { .model = MM_SHIPPED, .max_record = (size_t)1 << 30 };
     struct mm_cmd cmd;
     struct projector pr = { .cmd = &cmd, .o = &o };
     int c;
@@ -378,8 +378,6 @@ int main(int argc, char **argv)
             break;
         default: mm_cmd_common(&cmd, c, optarg);
         }
-    if (!o.model)
-        mm_cmd_usage(&cmd, "no model is given (-m)");
     (void)run(&pr, argv + optind, argc - optind); /* the error is in cmd */
     close_all(&pr);
     return mm_cmd_finish(&cmd);

@@ -1,10 +1,8 @@
 /* llava.c: the configuration of LLaVA checkpoints; see llava.h. */
 #include "model/llava.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 
@@ -123,32 +121,10 @@ int mm_llava_configure(struct mm_llava_config *c, const struct mm_ckpt *ck, stru
     return rc < 0 ? mm_err_prefix(e, "%s", mm_ckpt_path(ck)) : e->code;
 }
 
-/* The place of the tower: beside the model, in $MM_MODELS, or by its last name. */
-static char *tower_path(const char *dir, const char *tower)
-{
-    const char *last = strrchr(tower, '/');
-    struct mm_err ignored = { 0 };
-    char *path = NULL;
-    const size_t n = strlen(dir) + strlen(tower) + 2;
-
-    if (!(path = malloc(n)))
-        return NULL;
-    snprintf(path, n, "%s/%s", dir, tower);
-    if (tower[0] != '/' && access(path, R_OK) == 0)
-        return path;
-    free(path);
-    path = NULL;
-    if (mm_ckpt_find(&path, tower, &ignored) == 0)
-        return path;
-    mm_err_clear(&ignored);
-    if (last && mm_ckpt_find(&path, last + 1, &ignored) == 0)
-        return path;
-    return NULL;
-}
-
 int mm_llava_tower(struct mm_ckpt **tower, const struct mm_llava_config *c,
                    const struct mm_ckpt *ck, const char *path, struct mm_err *e)
 {
+    struct mm_err why = { 0 };
     char *found = NULL;
     int rc;
 
@@ -158,7 +134,7 @@ int mm_llava_tower(struct mm_ckpt **tower, const struct mm_llava_config *c,
     } else if (!c->tower) {
         return mm_err_set(e, MM_EMISSING, "%s: holds no vision tower and names none; give "
                           "--vision-tower PATH", mm_ckpt_path(ck));
-    } else if (!(found = tower_path(mm_ckpt_dir(ck), c->tower))) {
+    } else if (mm_ckpt_find_named(&found, mm_ckpt_dir(ck), c->tower, &why) < 0) {
         return mm_err_set(e, MM_EMISSING, "%s: vision tower '%s' is not here; give --vision-tower "
                           "PATH", mm_ckpt_path(ck), c->tower);
     }

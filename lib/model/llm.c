@@ -163,8 +163,14 @@ static int find_template(const struct mm_template **t, const struct mm_llm *l, c
 int mm_llm_template(const struct mm_template **t, struct mm_llm *l, const char *name,
                     struct mm_err *e)
 {
-    const int rc = find_template(t, l, name, e);
+    const bool any = name && !strcmp(name, "auto");
+    int rc = find_template(t, l, any ? NULL : name, e);
 
+    if (any && rc == MM_EMISSING) { /* none, or one that is not known */
+        mm_err_clear(e);
+        rc = 0;
+        *t = mm_template_named("llava_hf");
+    }
     for (const char *const *s = rc < 0 ? NULL : mm_template_stops(*t); s && *s; s++)
         if (l->tok && **s)
             add_eos(l, mm_tok_id(l->tok, *s));

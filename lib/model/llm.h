@@ -35,7 +35,8 @@ MM_MUST_CHECK int mm_llm_open(struct mm_llm *l, const struct mm_adapt_spec *spec
 void mm_llm_close(struct mm_llm *l); /* takes a zeroed one */
 
 /* mm_llm_template: by name, or what the checkpoint names (name NULL): its
- * chat_template, else for LLaVA by the name of its directory as the original does.
+ * chat_template, else for LLaVA by the name of its directory as the original does;
+ * "auto": that, or llava_hf.
  * Its stop texts that are tokens here are added to eos.
  * MM_EUSAGE for an unknown name, MM_EMISSING (names --template). */
 MM_MUST_CHECK int mm_llm_template(const struct mm_template **t, struct mm_llm *l,

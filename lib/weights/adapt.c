@@ -586,20 +586,48 @@ static int open_delta(struct mm_ckpt **ck, const struct mm_adapt_spec *s, struct
     return rc;
 }
 
+/* The same over the base that the adapter's configuration names. */
+static int open_over_own(struct mm_ckpt **ck, const struct mm_adapt_spec *s, const char *conf,
+                         struct mm_err *e)
+{
+    struct mm_adapt_spec own = *s;
+    struct mm_err why = { 0 };
+    char *path = NULL;
+    json_t *j = NULL;
+    int rc = mm_json_file(&j, conf, e);
+    const char *const base = rc == 0 ? mm_json_str(j, "base_model_name_or_path", "", &why) : "";
+
+    if (rc == 0 && !*base)
+        rc = mm_err_set(e, MM_EMISSING, "%s: an adapter; its base model is needed too (--base)",
+                        s->path);
+    else if (rc == 0 && mm_ckpt_find_named(&path, s->path, base, &why) < 0)
+        rc = strchr(base, '/')
+                 ? mm_err_set(e, MM_EMISSING, "%s: an adapter; its base model '%s' is not here: "
+                              "give it (--base)", s->path, base)
+                 : mm_err_set(e, MM_EMISSING, "%s: an adapter; its base model '%s' is not here: "
+                              "install it (mm-get %s), or give it (--base)", s->path, base, base);
+    own.base = path;
+    if (rc == 0)
+        rc = open_over(ck, &own, e);
+    free(path);
+    json_decref(j);
+    return rc;
+}
+
 int mm_adapt_open(struct mm_ckpt **ck, const struct mm_adapt_spec *s, struct mm_err *e)
 {
-    struct mm_buf path = { 0 };
-    const bool adapter = in_dir(&path, s->path, "adapter_config.json");
-    int rc = path.failed ? absent(&path, e, s->path, "adapter_config.json") : 0;
+    struct mm_buf conf = { 0 };
+    const bool adapter = in_dir(&conf, s->path, "adapter_config.json");
+    int rc = conf.failed ? absent(&conf, e, s->path, "adapter_config.json") : 0;
 
-    mm_buf_free(&path);
     *ck = NULL;
-    if (rc < 0)
-        return rc;
-    if (s->base)
+    if (rc == 0 && s->base)
         rc = adapter ? open_over(ck, s, e) : open_delta(ck, s, e);
-    else
+    else if (rc == 0 && adapter)
+        rc = open_over_own(ck, s, conf.p, e);
+    else if (rc == 0)
         rc = mm_ckpt_open(ck, s->path, e);
+    mm_buf_free(&conf);
     if (rc == 0 && s->lora)
         rc = mm_adapt_lora(*ck, s->lora, s->store, s->pool, e);
     if (rc < 0) {

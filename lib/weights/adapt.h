@@ -45,8 +45,10 @@ MM_MUST_CHECK int mm_adapt_delta(struct mm_ckpt *ck, const struct mm_ckpt *base,
 
 /* mm_adapt_open: what -m PATH --base BASE --lora LORA mean together (base and
  * lora may be NULL): with base, PATH is an adapter directory over it (whose
- * config.json, if any, is then used) or a checkpoint of deltas; lora is merged
- * last. */
+ * config.json, if any, is then used) or a checkpoint of deltas; an adapter
+ * directory without base is over the one its configuration names
+ * (base_model_name_or_path, as mm_ckpt_find_named finds it); lora is merged last.
+ * MM_EMISSING: that base is not here, the message says how to get it. */
 struct mm_adapt_spec {
     const char *path, *base, *lora;
     enum mm_adapt_store store;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/io.h"
@@ -18,10 +19,6 @@
 #include "weights/torch_legacy.h"
 #include "weights/torch_tar.h"
 #include "weights/zip.h"
-
-#ifndef MM_PREFIX
-#define MM_PREFIX "/usr/local"
-#endif
 
 #define MAX_PIPE ((size_t)16 << 30) /* largest checkpoint read from a pipe */
 
@@ -406,6 +403,24 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* Adds where the models lie that come with this program: PREFIX/share/mm/models of one in
+ * PREFIX/bin, TOP/lib/models/small of one in TOP/build/CONFIG/bin. */
+static void own_models(struct mm_buf *b)
+{
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe));
+
+    n = n > 0 && (size_t)n < sizeof(exe) ? n : 0;
+    for (int up = 0; up < 4 && n > 0; up++) {
+        while (n > 0 && exe[--n] != '/') /* cut the last part of the path */
+            ;
+        if (up == 1)
+            mm_buf_printf(b, ":%.*s/share/mm/models", (int)n, exe);
+    }
+    if (n > 0)
+        mm_buf_printf(b, ":%.*s/lib/models/small", (int)n, exe);
+}
+
 /* The colon list of directories to search. */
 static void search_path(struct mm_buf *b)
 {
@@ -418,7 +433,7 @@ static void search_path(struct mm_buf *b)
         mm_buf_printf(b, "%s/mm/models", data);
     else if (home && *home)
         mm_buf_printf(b, "%s/.local/share/mm/models", home);
-    mm_buf_str(b, ":" MM_PREFIX "/share/mm/models");
+    own_models(b);
 }
 
 int mm_ckpt_find(char **path, const char *name, struct mm_err *e)
@@ -458,4 +473,26 @@ int mm_ckpt_find(char **path, const char *name, struct mm_err *e)
     mm_buf_free(&list);
     mm_buf_free(&at);
     return rc;
+}
+
+int mm_ckpt_find_named(char **path, const char *dir, const char *name, struct mm_err *e)
+{
+    const char *const last = strrchr(name, '/');
+    struct mm_err again = { 0 };
+    struct mm_buf at = { 0 };
+
+    *path = NULL;
+    mm_buf_printf(&at, "%s/%s", dir, name);
+    if (at.failed)
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    if (name[0] != '/' && exists(at.p)) {
+        *path = at.p;
+        return 0;
+    }
+    mm_buf_free(&at);
+    if (mm_ckpt_find(path, name, e) == 0 || e->code != MM_ENOENT)
+        return e->code;
+    if (last && mm_ckpt_find(path, last + 1, &again) == 0)
+        mm_err_clear(e);
+    return e->code;
 }

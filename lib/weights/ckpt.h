@@ -26,9 +26,19 @@ struct mm_ckpt_entry {
 
 /* mm_ckpt_find: resolve a name given to -m into a path: as it is if it exists
  * or holds a '/', else under each directory of $MM_MODELS (unset:
- * ${XDG_DATA_HOME:-~/.local/share}/mm/models) and then the installed models.
+ * ${XDG_DATA_HOME:-~/.local/share}/mm/models) and then where the models lie
+ * that come with the program: ../share/mm/models beside the folder it runs
+ * from, lib/models/small of the tree it was built in.
  * malloc'd *path; MM_ENOENT lists where it looked. */
 MM_MUST_CHECK int mm_ckpt_find(char **path, const char *name, struct mm_err *e);
+
+/* MM_SHIPPED: the model that answers when none is named. */
+#define MM_SHIPPED "llava"
+
+/* mm_ckpt_find_named: the same for a model that the one in directory dir names:
+ * relative to dir, as mm_ckpt_find does, or by the last part of a hub's name. */
+MM_MUST_CHECK int mm_ckpt_find_named(char **path, const char *dir, const char *name,
+                                     struct mm_err *e);
 
 /* mm_ckpt_open: path as from mm_ckpt_find.  MM_ENOENT, MM_EDATA (malformed;
  * the message names file, tensor and offset), MM_EMISSING (a kind of file or

@@ -109,7 +109,7 @@ t "the others are encoded" 0 sh -c 'mm-ls lines.mmt | grep -c kind=features | gr
 t "pooled pictures" 0 sh -c "mm-encode -m '$Z/model' --pool '$Z/cat.png' | mm-ls | grep -q '\[40\]'"
 
 # faults
-t "no model" 64 mm-encode "$P/cat.png"
+t "no such model" 66 mm-encode -m nowhere "$P/cat.png"
 t "contradiction" 64 mm-encode -m "$M" --text --pool x
 t "bad number" 64 mm-encode -m "$M" -B zero x
 t "bad word" 64 mm-encode -m "$M" --aspect wide x

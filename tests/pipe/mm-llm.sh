@@ -198,7 +198,6 @@ t "no template named" 69 mm-llm -m "$GOLDEN/llama/vicuna/model" --chat
 has "says what to do" err '--template'
 
 # --- command line
-t "no model" 64 mm-llm -p x
 t "no such model" 66 mm-llm -m nowhere -p x
 t "no such file" 66 mm-llm -m "$M" -p '<image>' missing.mmt
 t "a bad number" 64 mm-llm -m "$M" -n many -p x

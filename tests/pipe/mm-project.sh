@@ -31,7 +31,7 @@ t "and are two answers" 0 sh -c "mm-project -m '$M' g.mmt >g1.mmt; cat g1.mmt g1
     mm-llm -m '$M' -n 2 -p '<image>' --json | wc -l"
 same "for mm-llm" out 2
 
-t "no model" 64 mm-project f.mmt
+t "no such model" 66 mm-project -m nowhere f.mmt
 t "bad merge" 64 mm-project -m "$M" --merge round f.mmt
 has "lists the words" err 'spatial_unpad'
 t "no such file" 66 mm-project -m "$M" no.mmt

@@ -27,8 +27,8 @@ t 'mm-vqa: a prompt without %s' 64 "$s/mm-vqa" -p '<image>' "$case/cat.png" 'Why
 t 'mm-vqa: no question' 64 "$s/mm-vqa" "$case/cat.png"
 t 'mm-vqa: no such picture' 65 "$s/mm-vqa" nothing.png 'Why?'
 has 'is named' err 'nothing.png'
-MM_MODEL='' t 'mm-vqa: no model' 64 "$s/mm-vqa" "$case/cat.png" 'Why?'
-has 'is said' err 'no model'
+MM_MODEL=nowhere t 'mm-vqa: no such model' 66 "$s/mm-vqa" "$case/cat.png" 'Why?'
+has 'is said' err "mm-llm: model 'nowhere': not here, nor in "
 MM_MODEL=$case/model
 
 t 'mm-caption of three pictures' 0 "$s/mm-caption" "$case/cat.png" "$case/cup.png" "$case/cat.png"
