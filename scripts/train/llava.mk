@@ -1,0 +1,118 @@
+# llava.mk: the small LLaVA that ships, from nothing.
+#
+#   make -f scripts/train/llava.mk            everything, into build/train/llava
+#   make -f scripts/train/llava.mk ship       copies the result to lib/models/small/llava
+#   make -f scripts/train/llava.mk SCALE=100  a hundredth of the work: does it run?
+#
+# The stages are LLaVA's: a tokenizer and a small LLaMA of the world's texts, a CLIP of its
+# pictures and captions, stage 1 (the projector alone learns captions), stage 2 (talks).
+# In stage 2 the vision tower is trained too: it has seen far too few pictures to stay as
+# it is.  Interrupt it at will: the same command goes on from the last checkpoint, which
+# is never older than ten minutes, and ends with the same bytes.
+
+BIN ?= build/release/bin
+W ?= build/train/llava
+SPRITES ?= build/sprites
+SCALE ?= 1
+J ?= $(shell nproc)
+
+# updates of each stage
+CLIP_STEPS ?= 700
+LM_STEPS ?= 500
+ALIGN_STEPS ?= 200
+TALK_STEPS ?= 12000
+# samples of one
+CLIP_BATCH ?= 128
+LM_BATCH ?= 16
+BATCH ?= 32
+
+here := $(dir $(lastword $(MAKEFILE_LIST)))
+train := $(BIN)/mm-train
+synth := $(BIN)/mm-synth -q -j $(J) --sprites $(SPRITES) --hold-artist tuxpaint
+part = $(shell expr \( $1 + $(SCALE) - 1 \) / $(SCALE))
+steps = --steps $(call part,$1) --resume -j $(J)
+adam := --weight-decay 0.05 --betas 0.9,0.98
+
+.DELETE_ON_ERROR:
+.PHONY: all data ship
+all: $(W)/llava/model.safetensors
+
+# --- the world
+# $(call scenes,FOLDER,SEED,N,OPTIONS): talks of N scenes whose pictures are named from $(W)/data
+define scenes
+	rm -rf $(W)/data/$1
+	mkdir -p $(W)/data
+	$(synth) -s $2 -n $(call part,$3) $4 --format llava -o $(W)/data/$1
+	sed -i 's|"image": *"images/|"image":"$1/images/|' $(W)/data/$1/llava.json
+	mv $(W)/data/$1/llava.json $@
+endef
+all_tiers := --tier shapes,things,words
+talks := talks talks-words captions captions-words details
+data: $(W)/data/pairs.json $(talks:%=$(W)/data/%.json) $(W)/data/text
+
+$(SPRITES)/sprites.tsv:
+	mkdir -p $(@D)
+	PATH=$(abspath $(BIN)):$$PATH sh $(here)../sprites $(@D)
+
+$(W)/data/%.json: | $(SPRITES)/sprites.tsv
+	$(call scenes,$*,$(seed),$(scenes_of),$(opts))
+$(W)/data/pairs.json: seed = 11
+$(W)/data/pairs.json: scenes_of = 120000
+$(W)/data/pairs.json: opts = $(all_tiers) --invented 0.5 --turns caption
+$(W)/data/talks.json: seed = 21
+$(W)/data/talks.json: scenes_of = 110000
+$(W)/data/talks.json: opts = --tier shapes,things --questions 16 --turns qa,reason
+$(W)/data/talks-words.json: seed = 22
+$(W)/data/talks-words.json: scenes_of = 20000
+$(W)/data/talks-words.json: opts = --tier words --invented 0.4 --turns qa
+$(W)/data/captions.json: seed = 23
+$(W)/data/captions.json: scenes_of = 110000
+$(W)/data/captions.json: opts = --tier shapes,things --turns caption
+$(W)/data/captions-words.json: seed = 24
+$(W)/data/captions-words.json: scenes_of = 40000
+$(W)/data/captions-words.json: opts = --tier words --invented 0.6 --turns caption
+$(W)/data/details.json: seed = 25
+$(W)/data/details.json: scenes_of = 12000
+$(W)/data/details.json: opts = $(all_tiers) --invented 0.5 --turns detail
+
+# lines of text; few of printed words, so that the tokenizer does not learn them by heart
+$(W)/data/text: | $(SPRITES)/sprites.tsv
+	mkdir -p $(@D)
+	for t in shapes things; do $(synth) -s 12 -n $(call part,30000) --tier $$t --format text; done >$@.part
+	$(synth) -s 12 -n $(call part,2000) --tier words --invented 0.5 --format text >>$@.part
+	mv $@.part $@
+
+# --- tokenizers
+files := $(addprefix $(here)llava/,chat_template.jinja preprocessor_config.json processor_config.json)
+$(W)/tok/tokenizer.json: $(W)/data/text $(files)
+	mkdir -p $(W)
+	yes 'USER: What is it? ASSISTANT: It is' | head -n 3000 | cat - $(W)/data/text >$(W)/tok.txt
+	$(train) tokenizer -q --vocab 1024 --lines -o $(@D) $(W)/tok.txt
+	cp $(files) $(@D)
+	rm $(W)/tok.txt
+$(W)/clip-tok/tokenizer.json: $(W)/data/text
+	$(train) tokenizer -q --vocab 1024 --style clip --lines -o $(@D) $(W)/data/text
+	cp $(here)llava/preprocessor_config.json $(@D)
+
+# --- the parts
+$(W)/clip/model.safetensors: $(W)/data/pairs.json $(W)/clip-tok/tokenizer.json $(here)llava/clip.json
+	$(train) contrastive -o $(@D) --config $(here)llava/clip.json --tokenizer $(W)/clip-tok -B $(CLIP_BATCH) \
+	    --lr 0.001 --warmup 60 $(adam) $(call steps,$(CLIP_STEPS)) --images $(W)/data $<
+
+$(W)/lm/model.safetensors: $(W)/data/text $(W)/tok/tokenizer.json $(here)llava/llama.json
+	$(train) lm -o $(@D) --config $(here)llava/llama.json --tokenizer $(W)/tok --lines -B $(LM_BATCH) --context 256 \
+	    --lr 0.0015 --warmup 40 $(adam) $(call steps,$(LM_STEPS)) $<
+
+# --- LLaVA
+$(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/clip/model.safetensors $(W)/data/captions.json
+	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/clip --template llava_hf -B $(BATCH) \
+	    --lr 0.002 $(call steps,$(ALIGN_STEPS)) --images $(W)/data $(W)/data/captions.json
+
+$(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/%.json)
+	$(train) llava-instruct -o $(@D) -m $(W)/stage1 --train '*' -B $(BATCH) --loss-norm token --template llava_hf \
+	    --lr 0.001 --warmup 300 $(adam) --dtype f16 $(call steps,$(TALK_STEPS)) \
+	    --images $(W)/data $(talks:%=$(W)/data/%.json)
+
+ship: $(W)/llava/model.safetensors
+	mkdir -p lib/models/small/llava
+	cp $(W)/llava/*.json $(W)/llava/*.jinja $(W)/llava/model.safetensors lib/models/small/llava
