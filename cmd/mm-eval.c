@@ -15,6 +15,7 @@
 #include "eval/choice.h"
 #include "eval/judge.h"
 #include "eval/table.h"
+#include "eval/world.h"
 
 static const char usage[] = "mm-eval [-qv] [-s seed] task [--pred file] [--ref file] [option ...]";
 static const char help[] =
@@ -23,8 +24,9 @@ static const char help[] =
     "        vqa        VQA accuracy by question type       exact  exact match\n"
     "        scienceqa  by subject, context and grade       auc    area under the ROC curve\n"
     "        pope       accuracy, precision, recall, F1     bench  LLaVA-Bench from reviews\n"
+    "        world      captions and answers about scenes of mm-synth\n"
     "      --pred FILE       predictions: JSON lines or the benchmark's JSON, - is stdin\n"
-    "      --ref FILE        references; pope: repeatable, a file for each category\n"
+    "      --ref FILE        references; pope, world: repeatable, a file for each category\n"
     "      --questions FILE  vqa: all questions; pope: which category each is of\n"
     "      --splits FILE     scienceqa: pid_splits.json\n"
     "      --split NAME      which of them (test)\n"
@@ -33,6 +35,8 @@ static const char help[] =
     "      --endpoint URL    bench: ask a judge there about --pred beside --ref (-j at once)\n"
     "      --judge-model M   its name; the key is in MM_API_KEY or OPENAI_API_KEY\n"
     "      --context FILE    what the judge is told of each image;  --rules FILE  and asked\n"
+    "      --blind FILE      world: predictions without the picture; --wrong FILE: another's\n"
+    "      --want            world: status 1 where a score is below what is wanted\n"
     "      --partial         leave out references that have no prediction\n"
     "      --wordnet DIR     caption: synonyms of METEOR (/usr/share/wordnet)\n"
     "      --bootstrap N     95% intervals from N resamplings of the items, by -s\n"
@@ -42,7 +46,7 @@ static const char help[] =
 enum {
     OPT_PRED = MM_OPT_FIRST, OPT_REF, OPT_QUESTIONS, OPT_SPLITS, OPT_SPLIT, OPT_GPT4, OPT_JUDGE,
     OPT_PARTIAL, OPT_WORDNET, OPT_BOOTSTRAP, OPT_TABLE, OPT_JSON,
-    OPT_ENDPOINT, OPT_JUDGE_MODEL, OPT_CONTEXT, OPT_RULES
+    OPT_ENDPOINT, OPT_JUDGE_MODEL, OPT_CONTEXT, OPT_RULES, OPT_BLIND, OPT_WRONG, OPT_WANT
 };
 
 static const struct option longopts[] = {
@@ -58,6 +62,9 @@ static const struct option longopts[] = {
     { "judge-model", required_argument, NULL, OPT_JUDGE_MODEL },
     { "context", required_argument, NULL, OPT_CONTEXT },
     { "rules", required_argument, NULL, OPT_RULES },
+    { "blind", required_argument, NULL, OPT_BLIND },
+    { "wrong", required_argument, NULL, OPT_WRONG },
+    { "want", no_argument, NULL, OPT_WANT },
     { "partial", no_argument, NULL, OPT_PARTIAL },
     { "wordnet", required_argument, NULL, OPT_WORDNET },
     { "bootstrap", required_argument, NULL, OPT_BOOTSTRAP },
@@ -70,9 +77,9 @@ enum { MAX_REFS = 16 };
 
 struct opts {
     const char *pred, *ref[MAX_REFS], *questions, *splits, *split, *gpt4, *judge, *wordnet;
-    const char *endpoint, *model, *context, *rules;
+    const char *endpoint, *model, *context, *rules, *blind, *wrong;
     size_t nref;
-    bool partial, table, json;
+    bool partial, table, json, want;
     struct mm_eval_boot boot;
 };
 
@@ -387,12 +394,25 @@ static int run_bench(struct app *a)
     return rc;
 }
 
+static int run_world(struct app *a)
+{
+    json_t *scenes = keep(a, json_array());
+    struct mm_eval_world w = { .scenes = scenes, .partial = a->o.partial };
+
+    for (size_t i = 0; i < a->o.nref; i++)
+        json_array_extend(scenes, load(a, a->o.ref[i]));
+    w.preds = load(a, a->o.pred);
+    w.blind = a->o.blind ? load(a, a->o.blind) : NULL;
+    w.wrong = a->o.wrong ? load(a, a->o.wrong) : NULL;
+    return mm_eval_world(a->out, &w, a->arena, &a->o.boot, &a->cmd.err);
+}
+
 /* --- the command line --------------------------------------------------------------------- */
 
 struct task {
     const char *name;
     int (*run)(struct app *a);
-    const char *takes; /* letters of the files it may have: p r q s g j; capitals: must */
+    const char *takes; /* letters of the files it may have: p r q s g j b w; capitals: must */
 };
 
 static const struct task tasks[] = {
@@ -403,6 +423,7 @@ static const struct task tasks[] = {
     { "pope", run_pope, "PRq" },
     { "auc", run_auc, "PR" },
     { "bench", run_bench, "jprq" },
+    { "world", run_world, "PRbw" },
 };
 
 static const struct task *find_task(struct app *a, const char *name)
@@ -410,7 +431,7 @@ static const struct task *find_task(struct app *a, const char *name)
     for (size_t i = 0; i < sizeof(tasks) / sizeof(*tasks); i++)
         if (strcmp(tasks[i].name, name) == 0)
             return &tasks[i];
-    mm_cmd_usage(&a->cmd, "no task '%s': caption, vqa, exact, scienceqa, pope, auc, bench", name);
+    mm_cmd_usage(&a->cmd, "no task '%s': caption, vqa, exact, scienceqa, pope, auc, bench, world", name);
 }
 
 /* bench has its reviews from a file, or all that a judge is asked. */
@@ -438,7 +459,9 @@ static void check_files(struct app *a, const struct task *t)
         const char *name, *file;
     } files[] = { { 'p', "--pred", a->o.pred },        { 'r', "--ref", a->o.ref[0] },
                   { 'q', "--questions", a->o.questions }, { 's', "--splits", a->o.splits },
-                  { 'g', "--gpt4", a->o.gpt4 },        { 'j', "--judge", a->o.judge } };
+                  { 'g', "--gpt4", a->o.gpt4 },        { 'j', "--judge", a->o.judge },
+                  { 'b', "--blind", a->o.blind },      { 'w', "--wrong", a->o.wrong } };
+    const bool world = strcmp(t->name, "world") == 0;
 
     for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
         if (strchr(t->takes, files[i].letter - 32) && !files[i].file)
@@ -448,8 +471,10 @@ static void check_files(struct app *a, const struct task *t)
             mm_cmd_usage(&a->cmd, "%s takes no %s", t->name, files[i].name);
     }
     check_judge(a, t);
-    if (a->o.nref > 1 && strcmp(t->name, "pope") != 0)
+    if (a->o.nref > 1 && strcmp(t->name, "pope") != 0 && !world)
         mm_cmd_usage(&a->cmd, "%s takes one --ref", t->name);
+    if (a->o.want && !world)
+        mm_cmd_usage(&a->cmd, "%s takes no --want", t->name);
     if (a->o.judge && strcmp(t->name, "scienceqa") == 0 && !a->o.gpt4)
         mm_cmd_usage(&a->cmd, "--judge wants --gpt4, whose answers it judges");
     if (a->o.table && a->o.json)
@@ -480,6 +505,9 @@ static void parse(struct app *a, int argc, char **argv)
         case OPT_JUDGE_MODEL: o->model = optarg; break;
         case OPT_CONTEXT: o->context = optarg; break;
         case OPT_RULES: o->rules = optarg; break;
+        case OPT_BLIND: o->blind = optarg; break;
+        case OPT_WRONG: o->wrong = optarg; break;
+        case OPT_WANT: o->want = true; break;
         case OPT_PARTIAL: o->partial = true; break;
         case OPT_WORDNET: o->wordnet = optarg; break;
         case OPT_BOOTSTRAP:
@@ -519,6 +547,8 @@ int main(int argc, char **argv)
 {
     struct app a = { 0 };
     const struct task *t;
+    bool missed = false;
+    int status;
 
     mm_cmd_init(&a.cmd, argv[0], usage, help);
     parse(&a, argc, argv);
@@ -532,9 +562,11 @@ int main(int argc, char **argv)
         mm_err_set(&a.cmd.err, MM_ENOMEM, "out of memory");
     else if (t->run(&a) == 0)
         print(&a, t);
+    missed = a.o.want && json_is_false(json_object_get(a.out, "pass"));
     for (size_t i = 0; i < a.nlists; i++)
         json_decref(a.lists[i]);
     json_decref(a.out);
     mm_arena_free(a.arena);
-    return mm_cmd_finish(&a.cmd);
+    status = mm_cmd_finish(&a.cmd);
+    return status != 0 ? status : missed;
 }

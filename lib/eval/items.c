@@ -54,7 +54,7 @@ static int unwrap(json_t *list, json_t *doc, struct mm_err *e)
 
     if (json_is_array(doc))
         return json_array_extend(list, doc) < 0 ? no_memory(e) : 0;
-    for (size_t i = 0; inner[i]; i++)
+    for (size_t i = 0; inner[i] && !json_object_get(doc, "id"); i++) /* else it is one item */
         if (json_is_array(v = json_object_get(doc, inner[i])))
             return json_array_extend(list, v) < 0 ? no_memory(e) : 0;
     json_object_foreach(doc, key, v) all = all && json_is_object(v);

@@ -163,6 +163,58 @@ static void table_bench(struct mm_buf *b, const json_t *out)
 }
 
 static void table_caption(struct mm_buf *b, const json_t *out) { table_flat(b, out, caption_columns); }
+/* A number of a measure of the world, or what stands where there is none. */
+static void world_number(struct mm_buf *b, const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+
+    if (json_is_number(v))
+        mm_buf_printf(b, " %6.1f", json_number_value(v));
+    else
+        mm_buf_printf(b, " %6s", "-");
+}
+
+static void world_verdict(struct mm_buf *b, const json_t *v)
+{
+    mm_buf_printf(b, " %-4s", json_is_true(v) ? "ok" : json_is_false(v) ? "MISS" : "");
+}
+
+static void table_world(struct mm_buf *b, const json_t *out)
+{
+    const char *key;
+    json_t *row;
+
+    mm_buf_printf(b, "%-40s %6s %6s %-14s %5s %-4s %6s %6s %6s\n", "", "n", "score", "95%", "want",
+                  "", "chance", "blind", "wrong");
+    json_object_foreach((json_t *)out, key, row) {
+        const json_t *ci = at(row, "ci95.score");
+        const json_t *want = json_object_get(row, "want");
+
+        if (!json_is_object(row))
+            continue;
+        mm_buf_printf(b, "%-40s %6.0f", json_string_value(json_object_get(row, "label")),
+                      json_number_value(json_object_get(row, "n")));
+        world_number(b, row, "score");
+        if (json_is_array(ci))
+            mm_buf_printf(b, " [%5.1f, %5.1f]", json_number_value(json_array_get(ci, 0)),
+                          json_number_value(json_array_get(ci, 1)));
+        else
+            mm_buf_printf(b, " %-14s", "");
+        if (json_is_number(want))
+            mm_buf_printf(b, " >=%3.0f", json_number_value(want));
+        else
+            mm_buf_printf(b, " %5s", "");
+        world_verdict(b, json_object_get(row, "pass"));
+        world_number(b, row, "chance");
+        world_number(b, row, "blind");
+        world_number(b, row, "wrong");
+        world_verdict(b, json_object_get(row, "guess_pass"));
+        while (b->n > 0 && b->p[b->n - 1] == ' ')
+            b->n--;
+        mm_buf_char(b, '\n');
+    }
+}
+
 static void table_exact(struct mm_buf *b, const json_t *out) { table_flat(b, out, exact_columns); }
 static void table_auc(struct mm_buf *b, const json_t *out) { table_flat(b, out, auc_columns); }
 
@@ -192,7 +244,7 @@ static const struct {
     void (*table)(struct mm_buf *b, const json_t *out);
 } tables[] = { { "caption", table_caption }, { "vqa", table_vqa },   { "exact", table_exact },
                { "scienceqa", table_scienceqa }, { "pope", table_pope }, { "auc", table_auc },
-               { "bench", table_bench } };
+               { "bench", table_bench },       { "world", table_world } };
 
 void mm_eval_table(struct mm_buf *b, const char *task, const json_t *out)
 {

@@ -6,7 +6,7 @@
 #include "base/json.h"
 
 /* mm_eval_table: append the table that a paper prints of a task (caption, vqa, exact,
- * scienceqa, pope, auc, bench): rows and columns, then 95% intervals where there are. */
+ * scienceqa, pope, auc, bench, world): rows and columns, then 95% intervals where there are. */
 void mm_eval_table(struct mm_buf *b, const char *task, const json_t *out);
 
 /* mm_eval_lines: append every single number of v, "name<tab>number" a line, members of

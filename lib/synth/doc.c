@@ -120,8 +120,8 @@ static void questions(struct mm_buf *b, const struct mm_synth_item *it)
     for (size_t i = 0; i < it->q.n; i++) {
         const struct mm_question *q = &it->q.v[i];
 
-        mm_buf_printf(b, "%s{\"type\":\"%s\",\"wording\":%d,\"question\":", i > 0 ? "," : "",
-                      mm_qtype_name(q->type), q->wording);
+        mm_buf_printf(b, "%s{\"type\":\"%s\",\"form\":%d,\"wording\":%d,\"question\":",
+                      i > 0 ? "," : "", mm_qtype_name(q->type), q->form, q->wording);
         quote(b, q->text);
         mm_buf_str(b, ",\"answer\":");
         quote(b, q->answer);
@@ -151,6 +151,8 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
                   ",\"index\":%" PRIu64 ",\"held\":%s,",
                   it->id, mm_tier_name(it->s.tier), mm_split_name(it->s.split), it->s.seed,
                   it->s.index, it->s.held ? "true" : "false");
+    if (o->scene.held == MM_HELD_ARTIST)
+        mm_buf_str(b, "\"held_artist\":true,");
     if (it->s.tier == MM_CRIES)
         mm_buf_printf(b, "\"speed\":%.2f,", (double)it->s.obj[0].r);
     else if (it->s.tier == MM_SOUNDS)
@@ -201,8 +203,8 @@ void mm_doc_vqa(struct mm_buf *ask, struct mm_buf *answers, const struct mm_synt
         mm_buf_printf(ask, ",\"category\":\"%s\"}", mm_qtype_name(q->type));
         mm_buf_printf(answers, "%s{\"question_id\":%" PRIu64 ",\"answer\":", i > 0 ? "\n" : "", id);
         quote(answers, q->answer);
-        mm_buf_printf(answers, ",\"question_type\":\"%s\",\"wording\":%d,\"held\":%s}",
-                      mm_qtype_name(q->type), q->wording, it->s.held ? "true" : "false");
+        mm_buf_printf(answers, ",\"question_type\":\"%s\",\"form\":%d,\"wording\":%d,\"held\":%s}",
+                      mm_qtype_name(q->type), q->form, q->wording, it->s.held ? "true" : "false");
     }
 }
 

@@ -123,6 +123,58 @@ has 'and the reviews' out '"content": "8 2\\nso"'
 kill "$judge"
 t 'an endpoint and a file' 64 mm-eval bench --endpoint http://127.0.0.1:1/v1 --judge j
 
+# the synthetic world: its own captions and answers are all right; what is broken is counted
+mm-synth -s 5 -n 60 --split test --tier shapes,words --format vqa -o world
+cat >answer.py <<'END'
+import json, sys
+for line in open("world/scenes.jsonl"):
+    s = json.loads(line)
+    caption = s["captions"][s["index"] % 6]
+    if "no-blue" in sys.argv:
+        caption = caption.replace("blue", "red")
+    print(json.dumps({"image_id": s["id"], "caption": caption}))
+    for i, q in enumerate(s["questions"]):
+        text = "yes" if "yes" in sys.argv else q["answer"].capitalize() + "."
+        print(json.dumps({"question_id": 64 * s["index"] + i, "image": "images/%s.png" % s["id"],
+                          "text": text}))
+END
+"$PYTHON" answer.py >right.jsonl
+"$PYTHON" answer.py no-blue yes >broken.jsonl
+t 'the world as it is' 0 mm-eval world --ref world/scenes.jsonl --pred right.jsonl --want --table
+has 'all captions' out '^shapes, 1-3 objects: scenes right  *[0-9]*  *100.0  *>= 90 ok '
+has 'all words' out '^words of the list: read, mean of words  *[0-9]*  *100.0 '
+has 'all questions' out '^questions: all  *[0-9]*  *100.0  *>= 95 ok '
+t 'broken' 1 mm-eval world --ref world/scenes.jsonl --pred broken.jsonl --want
+"$PYTHON" - out <<'END'
+import json, sys
+v = dict(l.rstrip("\n").split("\t") for l in open(sys.argv[1]))
+scenes = [json.loads(l) for l in open("world/scenes.jsonl")]
+few = [all(o["color"] != "blue" for o in s["objects"]) for s in scenes
+       if s["tier"] == "shapes" and len(s["objects"]) <= 3]
+many = [o["color"] != "blue" for s in scenes if s["tier"] == "shapes" and len(s["objects"]) > 3
+        for o in s["objects"]]
+yes = [q["answer"] == "yes" for s in scenes for q in s["questions"]]
+for name, x in (("caption.few", few), ("caption.many", many), ("vqa.all", yes)):
+    assert abs(float(v[name + ".score"]) - 100 * sum(x) / len(x)) < 0.01 and int(v[name + ".n"]) == len(x), name
+END
+ok 'counted as they are' $?
+t 'guesses beside it' 1 mm-eval world --ref world/scenes.jsonl --pred right.jsonl --blind broken.jsonl \
+    --wrong right.jsonl --bootstrap 20 --want --table
+has 'with a verdict' out '^questions: color  *[0-9]*  *100.0 \[100.0, 100.0\] >= 85 ok  *[0-9.]*  *0.0  *100.0 MISS$'
+grep -v image_id right.jsonl >answers.jsonl
+t 'answers alone' 0 mm-eval world --ref world/scenes.jsonl --pred answers.jsonl --want
+grep -q '^caption' out
+test $? = 1
+ok 'have no captions' $?
+sed 5d right.jsonl >less.jsonl
+t 'a missing answer' 65 mm-eval world --ref world/scenes.jsonl --pred less.jsonl
+t 'may be missing with --partial' 0 mm-eval world --ref world/scenes.jsonl --pred less.jsonl --partial
+t 'a scene twice' 65 mm-eval world --ref world/scenes.jsonl --ref world/scenes.jsonl --pred right.jsonl
+mm-synth -s 1 --split test --objects 1 --format vqa -o one
+t "the page's caption" 0 sh -c "echo '{\"image_id\":\"shapes-test-1-00000000\",\"text\":\"a large pink arrow on the right.\"}' |
+    mm-eval world --ref one/scenes.jsonl --pred - --partial --table"
+has 'is a scene' out '^shapes, 1-3 objects: scenes right  *1  *100.0 '
+
 # hostile files
 for bad in '' '{' '[1]' '[[]]' '"x"' '[{"id":{}}]' '[{"id":1,"text":[]}]' '{"id":1' \
     '[{"id":1,"text":null}]' '[{"id":1,"text":"\ud800"}]' '[{"id":1,"error":"x"}]'; do
@@ -138,7 +190,8 @@ t 'no such file' 66 mm-eval exact --pred nowhere.json --ref ref.json
 for args in 'vqa --pred p' 'vqa --ref r' 'nothing --pred p --ref r' '' 'vqa exact --pred p --ref r' \
     'auc --pred p --ref r --judge j' 'bench --pred p --ref r' 'vqa --pred p --ref r --ref q' \
     'vqa --pred p --ref r --table --json' 'scienceqa --pred p --ref r --judge j' \
-    'vqa --pred p --ref r --bootstrap 0'; do
+    'vqa --pred p --ref r --bootstrap 0' 'vqa --pred p --ref r --want' 'vqa --pred p --ref r --blind b' \
+    'world --ref r --blind b'; do
     # shellcheck disable=SC2086
     t "usage: $args" 64 mm-eval $args
 done
