@@ -357,6 +357,7 @@ static void put_all(struct mm_buf *json, struct mm_buf *config, const struct tra
     mm_buf_printf(config, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
                   "  \"bos_token\": \"%s\",\n  \"eos_token\": \"%s\",\n  \"unk_token\": \"%s\",\n"
                   "  \"pad_token\": \"%s\",\n  \"clean_up_tokenization_spaces\": false,\n"
+                  "  \"model_input_names\": [\"input_ids\", \"attention_mask\"],\n"
                   "  \"model_max_length\": 1000000\n}\n", special[clip ? 0 : 1],
                   special[clip ? 1 : 2], special[clip ? 1 : 0], special[clip ? 1 : 3]);
 }

@@ -1,5 +1,5 @@
 /* conf.c: tokenizer_config.json, added_tokens.json, special_tokens_map.json and
- * chat_template.jinja of a model directory, as transformers reads them. */
+ * chat_template.jinja or .json of a model directory, as transformers reads them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,19 +180,29 @@ static int apply_names(struct mm_tok *t, const json_t *first, const json_t *seco
     return rc;
 }
 
-/* chat_template.jinja, where newer checkpoints have it. */
+/* chat_template.jinja, where newer checkpoints have it, or chat_template.json, where those
+ * of processors did. */
 static int read_jinja(struct mm_tok *t, const char *dir, struct mm_err *e)
 {
-    struct mm_buf path = { 0 };
+    struct mm_buf path = { 0 }, json = { 0 };
+    json_t *j = NULL;
     size_t n;
     int rc = 0;
 
     mm_buf_printf(&path, "%s/chat_template.jinja", dir);
-    if (path.failed)
+    mm_buf_printf(&json, "%s/chat_template.json", dir);
+    if (path.failed || json.failed)
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     else if (access(path.p, F_OK) == 0)
         rc = mm_io_slurp(path.p, JINJA_MAX, &t->chat_template, &n, e);
+    else if (access(json.p, F_OK) == 0 && (rc = mm_json_file(&j, json.p, e)) == 0) {
+        const char *const s = json_string_value(json_object_get(j, "chat_template"));
+        if (s && !(t->chat_template = strdup(s)))
+            rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    }
+    json_decref(j);
     mm_buf_free(&path);
+    mm_buf_free(&json);
     return rc;
 }
 

@@ -318,12 +318,15 @@ static json_t *llava_config(const struct mm_ckpt *llm, const struct mm_ckpt *vis
 {
     const json_t *top = mm_ckpt_config(vision);
     const json_t *vc = json_object_get(top, "vision_config");
-    json_t *c = json_pack("{s:[s],s:s,s:O,s:O,s:s,s:i,s:s,s:I,s:b}", "architectures",
+    const json_int_t patch = mm_json_int(vc ? vc : top, "patch_size", 32, NULL);
+    const json_int_t side = mm_json_int(vc ? vc : top, "image_size", 224, NULL) / (patch ? patch : 1);
+    json_t *c = json_pack("{s:[s],s:s,s:O,s:O,s:s,s:i,s:s,s:I,s:I,s:b}", "architectures",
                           "LlavaForConditionalGeneration", "model_type", "llava", "text_config",
                           mm_ckpt_config(llm), "vision_config", vc ? vc : top,
                           "projector_hidden_act", "gelu", "vision_feature_layer", -2,
                           "vision_feature_select_strategy", "default", "image_token_index",
-                          (json_int_t)image_token, "tie_word_embeddings",
+                          (json_int_t)image_token, "image_seq_length", side * side,
+                          "tie_word_embeddings",
                           mm_json_bool(mm_ckpt_config(llm), "tie_word_embeddings", false, NULL));
     json_t *v = json_deep_copy(json_object_get(c, "vision_config"));
 

@@ -116,3 +116,4 @@ $(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/
 ship: $(W)/llava/model.safetensors
 	mkdir -p lib/models/small/llava
 	cp $(W)/llava/*.json $(W)/llava/*.jinja $(W)/llava/model.safetensors lib/models/small/llava
+	sed 's/["\\]/\\&/g; s/.*/{ "chat_template": "&" }/' $(here)llava/chat_template.jinja >lib/models/small/llava/chat_template.json
