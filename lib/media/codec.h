@@ -11,10 +11,10 @@
 
 /* Where rows go as they are decoded, so that the picture is never whole in memory.
  * start gets mode, size and orientation (px is NULL); *wanted false: the picture is
- * decoded as without a sink.  Its errors are the decoder's.  Rows come in order. */
+ * decoded as without a sink.  Its errors are the decoder's.  Rows come in order, n at a time. */
 struct mm_codec_sink {
     int (*start)(void *arg, const struct mm_image *head, bool *wanted, struct mm_err *e);
-    void (*row)(void *arg, const unsigned char *px);
+    void (*rows)(void *arg, const unsigned char *px, size_t n);
     void *arg;
 };
 

@@ -15,6 +15,8 @@
 /* A progressive file of a few KB can ask for thousands of passes over a huge picture. */
 enum { max_scans = 500 };
 
+enum { ROWS = 4 }; /* that a sink gets together */
+
 struct reader {
     struct jpeg_decompress_struct c;
     struct jpeg_error_mgr err;
@@ -22,7 +24,7 @@ struct reader {
     jmp_buf escape;
     const struct mm_codec_src *src;
     struct mm_image *im;
-    unsigned char *row; /* of a picture that goes to a sink */
+    unsigned char *rows; /* [ROWS] of a picture that goes to a sink */
     struct mm_err *e;
 };
 
@@ -96,15 +98,19 @@ static enum mm_image_mode set_output(struct jpeg_decompress_struct *c)
     }
 }
 
-/* Rows one by one to the sink; r->row is freed by the caller. */
+/* A few rows at a time to the sink; r->rows is freed by the caller. */
 static void read_rows(struct reader *r)
 {
     struct jpeg_decompress_struct *c = &r->c;
+    const size_t row = (size_t)r->im->w * 3;
 
     while (c->output_scanline < c->output_height) {
-        JSAMPROW p = r->row;
-        jpeg_read_scanlines(c, &p, 1);
-        r->src->sink->row(r->src->sink->arg, p);
+        size_t n = 0;
+        while (n < ROWS && c->output_scanline < c->output_height) {
+            JSAMPROW p = r->rows + n * row;
+            n += jpeg_read_scanlines(c, &p, 1);
+        }
+        r->src->sink->rows(r->src->sink->arg, r->rows, n);
     }
 }
 
@@ -141,8 +147,8 @@ static int start(struct reader *r, enum mm_image_mode mode, bool *rows)
         return 0;
     }
     *r->im = head;
-    r->row = malloc((size_t)w * 3);
-    return r->row ? 0 : mm_err_set(r->e, MM_ENOMEM, "%s: out of memory", r->src->what);
+    r->rows = malloc(ROWS * (size_t)w * 3);
+    return r->rows ? 0 : mm_err_set(r->e, MM_ENOMEM, "%s: out of memory", r->src->what);
 }
 
 /* Everything that may longjmp; locals here die with it. */
@@ -184,6 +190,6 @@ int mm_codec_jpeg(struct mm_image *im, const struct mm_codec_src *s, struct mm_e
     r.err.output_message = on_message;
     rc = setjmp(r.escape) ? r.e->code : read_jpeg(&r);
     jpeg_destroy_decompress(&r.c);
-    free(r.row);
+    free(r.rows);
     return rc;
 }

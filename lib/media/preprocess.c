@@ -342,56 +342,63 @@ int mm_preprocess_run(struct mm_pixels *out, const struct mm_image *im,
 
 /* --- while decoding ----------------------------------------------------------------- */
 
-/* The horizontal resize of a picture whose rows come from the decoder. */
+/* The resize of a picture whose rows come from the decoder. */
 struct rows {
     const struct mm_preprocess *p;
     bool upright, on;
-    int w, h; /* to come to */
     struct mm_resize_rows r;
 };
 
-/* Not for what needs the picture whole: a turn, tiles, no horizontal resize at all. */
+/* What of n samples a crop will keep; all if it reaches past them. */
+static struct mm_resize_part kept(int n, const struct mm_preprocess *p)
+{
+    const int want = p->crop ? p->crop : p->size;
+
+    if (!p->do_crop || want > n)
+        return (struct mm_resize_part){ n, 0, n };
+    return (struct mm_resize_part){ n, crop_start(n, want, p->torchvision), want };
+}
+
+/* Not for what needs the picture whole: a turn, tiles, no resize at all. */
 static int rows_start(void *arg, const struct mm_image *head, bool *wanted, struct mm_err *e)
 {
     struct rows *s = arg;
     const struct mm_preprocess *p = s->p;
     const bool pad = p->aspect == MM_ASPECT_PAD;
     const int side = head->w > head->h ? head->w : head->h;
-    struct mm_resize_canvas c = { pad ? side : head->w, pad ? side : head->h, head->w, head->h,
-                                  { 0 } };
-    int rc = 0;
+    struct mm_resize_canvas c = { .w = pad ? side : head->w, .h = pad ? side : head->h,
+                                  .src_w = head->w, .src_h = head->h };
+    int w = p->size, h = p->size, rc = 0;
 
     *wanted = p->do_resize && p->filter != MM_NEAREST && p->aspect != MM_ASPECT_ANYRES &&
               p->size > 0 && p->crop >= 0 && (head->orientation == 1 || !s->upright);
+    if (*wanted && p->aspect == MM_ASPECT_CROP)
+        rc = resized(&w, &h, head, p, e);
+    *wanted = *wanted && rc == 0 && w != c.w && h != c.h;
     if (!*wanted)
-        return 0;
-    s->w = s->h = p->size;
-    if (p->aspect == MM_ASPECT_CROP)
-        rc = resized(&s->w, &s->h, head, p, e);
-    *wanted = s->w != c.w;
-    if (rc < 0 || !*wanted)
         return rc;
+    c.x = kept(w, p);
+    c.y = kept(h, p);
     mean_colour(c.colour, p);
-    rc = mm_resize_rows_new(&s->r, &c, s->w, p->filter, e);
+    rc = mm_resize_rows_new(&s->r, &c, p->filter, e);
     s->on = rc == 0;
     return rc;
 }
 
-static void rows_row(void *arg, const unsigned char *px)
+static void rows_put(void *arg, const unsigned char *px, size_t n)
 {
     struct rows *s = arg;
 
-    mm_resize_rows_put(&s->r, px);
+    mm_resize_rows_put(&s->r, px, n);
 }
 
 /* The vertical pass and what comes after it. */
 static int rows_finish(struct mm_pixels *out, struct rows *s, struct mm_err *e)
 {
-    struct work w = { .im = &s->r.mid };
+    struct work w = { .im = NULL };
     struct mm_image next;
 
-    mm_resize_rows_end(&s->r);
-    int rc = take(&w, mm_image_resize(&next, w.im, s->w, s->h, s->p->filter, e), &next);
+    int rc = take(&w, mm_resize_rows_end(&s->r, &next, e), &next);
     if (rc == 0)
         rc = finish(out, &w, s->p, e);
     mm_image_free(&w.own);
@@ -402,7 +409,7 @@ int mm_preprocess_decode(struct mm_pixels *out, const void *data, size_t n, cons
                          bool upright, const struct mm_preprocess *p, struct mm_err *e)
 {
     struct rows s = { .p = p, .upright = upright };
-    const struct mm_codec_sink sink = { rows_start, rows_row, &s };
+    const struct mm_codec_sink sink = { rows_start, rows_put, &s };
     struct mm_image im;
     int rc;
 

@@ -85,13 +85,14 @@ static int32_t to_fixed(double w)
     return (int32_t)(w < 0 ? w * one - 0.5 : w * one + 0.5);
 }
 
-/* Window and weights of output sample i; tmp[taps]. */
-static void axis_sample(struct mm_resize_axis *a, int i, double *tmp, enum mm_filter f)
+/* Window and weights of output i; tmp[taps]. */
+static void axis_sample(struct mm_resize_axis *a, const struct mm_resize_part *part, int i,
+                        double *tmp, enum mm_filter f)
 {
-    const double scale = (double)a->in / a->out;
+    const double scale = (double)a->in / part->all;
     const double stretch = scale < 1.0 ? 1.0 : scale;
     const double support = filters[f].support * stretch;
-    const double centre = (i + 0.5) * scale, inv = 1.0 / stretch;
+    const double centre = (part->from + i + 0.5) * scale, inv = 1.0 / stretch;
     int lo = (int)(centre - support + 0.5), hi = (int)(centre + support + 0.5);
     double sum = 0.0;
 
@@ -125,10 +126,11 @@ static void axis_digits(struct mm_resize_axis *a, int i)
     }
 }
 
-int mm_resize_axis_new(struct mm_resize_axis *a, int in, int out, enum mm_filter f,
-                       struct mm_err *e)
+int mm_resize_axis_new(struct mm_resize_axis *a, int in, const struct mm_resize_part *part,
+                       enum mm_filter f, struct mm_err *e)
 {
-    const double scale = (double)in / out;
+    const double scale = (double)in / part->all;
+    const int out = part->n;
     const double support = filters[f].support * (scale < 1.0 ? 1.0 : scale);
     double *tmp = NULL;
     size_t n;
@@ -146,10 +148,11 @@ int mm_resize_axis_new(struct mm_resize_axis *a, int in, int out, enum mm_filter
     if (!a->first || !a->count || !a->weight || !a->digit || !tmp) {
         free(tmp);
         mm_resize_axis_free(a);
-        return mm_err_set(e, MM_ENOMEM, "resizing %d samples to %d: out of memory", in, out);
+        return mm_err_set(e, MM_ENOMEM, "resizing %d samples to %d: out of memory", in,
+                          part->all);
     }
     for (int i = 0; i < out; i++) {
-        axis_sample(a, i, tmp, f);
+        axis_sample(a, part, i, tmp, f);
         axis_digits(a, i);
     }
     free(tmp);
@@ -163,8 +166,8 @@ static unsigned char to_u8(int32_t acc)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-void mm_resize_h_c(unsigned char *dst, const unsigned char *src, int ch,
-                   const struct mm_resize_axis *a)
+static void row_h(unsigned char *dst, const unsigned char *src, int ch,
+                  const struct mm_resize_axis *a)
 {
     for (int i = 0; i < a->out; i++) {
         const int32_t *w = a->weight + (size_t)i * a->taps;
@@ -176,6 +179,13 @@ void mm_resize_h_c(unsigned char *dst, const unsigned char *src, int ch,
             *dst++ = to_u8(acc);
         }
     }
+}
+
+void mm_resize_h_c(unsigned char *dst, const unsigned char *src, size_t rows, int ch,
+                   const struct mm_resize_axis *a)
+{
+    for (; rows; rows--, dst += a->out * ch, src += a->in * ch)
+        row_h(dst, src, ch, a);
 }
 
 void mm_resize_v_c(unsigned char *dst, const unsigned char *src, size_t n, int y,
@@ -219,12 +229,10 @@ static int pass_h(struct mm_image *dst, const struct mm_image *src, int w, enum 
     struct mm_resize_axis a;
     int rc;
 
-    if ((rc = mm_resize_axis_new(&a, src->w, w, f, e)) != 0)
+    if ((rc = mm_resize_axis_new(&a, src->w, &(struct mm_resize_part){ w, 0, w }, f, e)) != 0)
         return rc;
     if ((rc = mm_image_new(dst, src->mode, w, src->h, 0, e)) == 0)
-        for (size_t y = 0; y < (size_t)src->h; y++)
-            p->h(dst->px + y * (size_t)w * (size_t)ch, src->px + y * (size_t)src->w * (size_t)ch,
-                 ch, &a);
+        p->h(dst->px, src->px, (size_t)src->h, ch, &a);
     mm_resize_axis_free(&a);
     return rc;
 }
@@ -236,7 +244,7 @@ static int pass_v(struct mm_image *dst, const struct mm_image *src, int h, enum 
     struct mm_resize_axis a;
     int rc;
 
-    if ((rc = mm_resize_axis_new(&a, src->h, h, f, e)) != 0)
+    if ((rc = mm_resize_axis_new(&a, src->h, &(struct mm_resize_part){ h, 0, h }, f, e)) != 0)
         return rc;
     if ((rc = mm_image_new(dst, src->mode, src->w, h, 0, e)) == 0)
         for (int y = 0; y < h; y++)
@@ -365,38 +373,47 @@ int mm_image_resize(struct mm_image *dst, const struct mm_image *src, int w, int
 
 /* --- row by row ------------------------------------------------------------------- */
 
-int mm_resize_rows_new(struct mm_resize_rows *r, const struct mm_resize_canvas *c, int out,
+int mm_resize_rows_new(struct mm_resize_rows *r, const struct mm_resize_canvas *c,
                        enum mm_filter f, struct mm_err *e)
 {
+    const struct passes p = choose(mm_cpu_detect());
+    const size_t row = (size_t)c->w * 3;
     int rc;
 
-    *r = (struct mm_resize_rows){ .h = choose(mm_cpu_detect()).h, .wide = (size_t)c->src_w * 3,
+    *r = (struct mm_resize_rows){ .h = p.h, .v = p.v, .wide = (size_t)c->src_w * 3,
                                   .left = (size_t)((c->w - c->src_w) / 2) * 3,
                                   .top = (c->h - c->src_h) / 2 };
     memcpy(r->colour, c->colour, 3);
-    if (c->w != c->src_w && !(r->row = malloc((size_t)c->w * 3)))
+    if (c->w != c->src_w && !(r->canvas = malloc(MM_RESIZE_ROWS * row)))
         return mm_err_set(e, MM_ENOMEM, "padding to %d x %d: out of memory", c->w, c->h);
-    if ((rc = mm_resize_axis_new(&r->a, c->w, out, f, e)) < 0 ||
-        (rc = mm_image_new(&r->mid, MM_IMG_RGB, out, c->h, 0, e)) < 0) {
+    if ((rc = mm_resize_axis_new(&r->x, c->w, &c->x, f, e)) < 0 ||
+        (rc = mm_resize_axis_new(&r->y, c->h, &c->y, f, e)) < 0 ||
+        (rc = mm_image_new(&r->mid, MM_IMG_RGB, c->x.n, c->h, 0, e)) < 0) {
         mm_resize_rows_free(r);
         return rc;
     }
-    for (size_t i = 0; r->row && i < (size_t)c->w * 3; i++)
-        r->row[i] = r->colour[i % 3];
+    r->lo = r->y.first[0];
+    r->hi = r->y.first[c->y.n - 1] + r->y.count[c->y.n - 1];
+    for (size_t i = 0; r->canvas && i < MM_RESIZE_ROWS * row; i++)
+        r->canvas[i] = r->colour[i % 3];
     return 0;
 }
 
 void mm_resize_rows_free(struct mm_resize_rows *r)
 {
     mm_image_free(&r->mid);
-    mm_resize_axis_free(&r->a);
-    free(r->row);
+    mm_resize_axis_free(&r->x);
+    mm_resize_axis_free(&r->y);
+    free(r->canvas);
     *r = (struct mm_resize_rows){ 0 };
 }
 
-static unsigned char *next_row(struct mm_resize_rows *r)
+static unsigned char *next_rows(struct mm_resize_rows *r, size_t n)
 {
-    return r->mid.px + (size_t)r->next++ * (size_t)r->mid.w * 3;
+    unsigned char *at = r->mid.px + (size_t)r->next * (size_t)r->mid.w * 3;
+
+    r->next += (int)n;
+    return at;
 }
 
 /* Rows of the canvas alone, up to row `end` of mid: the weights' sum is not exactly 1,
@@ -407,31 +424,54 @@ static void blank_rows(struct mm_resize_rows *r, int end)
 
     if (r->next >= end)
         return;
-    unsigned char *first = next_row(r);
+    unsigned char *first = next_rows(r, 1);
     for (int i = 0; i < r->mid.w; i++) {
-        const int32_t *w = r->a.weight + (size_t)i * r->a.taps;
+        const int32_t *w = r->x.weight + (size_t)i * r->x.taps;
         for (int c = 0; c < 3; c++) {
             int32_t acc = 1 << (MM_RESIZE_BITS - 1);
-            for (int k = 0; k < r->a.count[i]; k++)
+            for (int k = 0; k < r->x.count[i]; k++)
                 acc += r->colour[c] * w[k];
             first[3 * i + c] = to_u8(acc);
         }
     }
     while (r->next < end)
-        memcpy(next_row(r), first, out);
+        memcpy(next_rows(r, 1), first, out);
 }
 
-void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px)
+/* n rows at px, at most MM_RESIZE_ROWS where there is a canvas about them. */
+static void put_some(struct mm_resize_rows *r, const unsigned char *px, size_t n)
+{
+    const size_t row = (size_t)r->x.in * 3;
+
+    if (r->next + (int)n <= r->lo || r->next >= r->hi) { /* a crop drops them */
+        next_rows(r, n);
+        return;
+    }
+    for (size_t i = 0; r->canvas && i < n; i++)
+        memcpy(r->canvas + i * row + r->left, px + i * r->wide, r->wide);
+    r->h(next_rows(r, n), r->canvas ? r->canvas : px, n, 3, &r->x);
+}
+
+void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px, size_t n)
 {
     blank_rows(r, r->top);
-    if (r->row)
-        memcpy(r->row + r->left, px, r->wide);
-    r->h(next_row(r), r->row ? r->row : px, 3, &r->a);
+    for (size_t some; n; n -= some, px += some * r->wide) {
+        some = n < MM_RESIZE_ROWS ? n : MM_RESIZE_ROWS;
+        put_some(r, px, some);
+    }
 }
 
-void mm_resize_rows_end(struct mm_resize_rows *r)
+int mm_resize_rows_end(struct mm_resize_rows *r, struct mm_image *dst, struct mm_err *e)
 {
+    const size_t row = (size_t)r->mid.w * 3;
+    int rc;
+
     blank_rows(r, r->mid.h);
+    if ((rc = mm_image_new(dst, MM_IMG_RGB, r->mid.w, r->y.out, 0, e)) < 0)
+        return rc;
+    for (int y = 0; y < r->y.out; y++)
+        r->v(dst->px + (size_t)y * row, r->mid.px, row, y, &r->y);
+    return 0;
 }
 
 int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src, int size,
@@ -449,15 +489,14 @@ int mm_image_resize_on_square(struct mm_image *dst, const struct mm_image *src, 
         mm_image_free(&mid);
         return rc;
     }
+    const struct mm_resize_part all = { size, 0, size };
     const struct mm_resize_canvas c = { side, side, src->w, src->h,
-                                        { colour[0], colour[1], colour[2] } };
+                                        { colour[0], colour[1], colour[2] }, all, all };
     struct mm_resize_rows r;
-    if ((rc = mm_resize_rows_new(&r, &c, size, f, e)) < 0)
+    if ((rc = mm_resize_rows_new(&r, &c, f, e)) < 0)
         return rc;
-    for (size_t y = 0; y < (size_t)src->h; y++)
-        mm_resize_rows_put(&r, src->px + y * (size_t)src->w * 3);
-    mm_resize_rows_end(&r);
-    rc = mm_image_resize(dst, &r.mid, size, size, f, e); /* the vertical pass is left */
+    mm_resize_rows_put(&r, src->px, (size_t)src->h);
+    rc = mm_resize_rows_end(&r, dst, e);
     mm_resize_rows_free(&r);
     return rc;
 }

@@ -24,15 +24,21 @@ struct mm_resize_axis {
     signed char *digit;  /* [out][groups][3][16] weight in base 256, lowest digit first */
 };
 
-/* mm_resize_axis_new: windows of in -> out samples with filter f (not
- * MM_NEAREST).  MM_ENOMEM. */
-MM_MUST_CHECK int mm_resize_axis_new(struct mm_resize_axis *a, int in, int out, enum mm_filter f,
+/* Of `all` samples an axis is resized to, those that are made: from .. from + n. */
+struct mm_resize_part {
+    int all, from, n;
+};
+
+/* mm_resize_axis_new: windows of in -> part->all samples with filter f (not
+ * MM_NEAREST); output i of the axis is sample part->from + i, out is part->n.  MM_ENOMEM. */
+MM_MUST_CHECK int mm_resize_axis_new(struct mm_resize_axis *a, int in,
+                                     const struct mm_resize_part *part, enum mm_filter f,
                                      struct mm_err *e);
 void mm_resize_axis_free(struct mm_resize_axis *a); /* takes a zeroed one */
 
-/* One row of the horizontal pass: dst[out][ch] from src[in][ch].  Not a byte
- * outside either row is touched. */
-typedef void mm_resize_h_fn(unsigned char *dst, const unsigned char *src, int ch,
+/* The horizontal pass: dst[rows][out][ch] from src[rows][in][ch].  Not a byte outside
+ * either is touched. */
+typedef void mm_resize_h_fn(unsigned char *dst, const unsigned char *src, size_t rows, int ch,
                             const struct mm_resize_axis *a);
 
 /* Output row y of the vertical pass: dst[n] from rows of n bytes at src. */
@@ -47,29 +53,38 @@ mm_resize_v_fn mm_resize_v_avx2;
 mm_resize_h_fn mm_resize_h_avx512; /* VNNI and VBMI; ch 3 or 4, else the scalar one */
 #endif
 
-/* The horizontal pass of an RGB picture whose rows come one by one, src pasted at
- * (left, top) of a canvas of one colour.  What is left is a vertical resize of mid. */
+/* The resize of an RGB picture whose rows come one after the other, src pasted into the
+ * middle of a canvas of one colour.  Of the result a window is made: what a crop keeps. */
 struct mm_resize_rows {
-    struct mm_image mid;   /* [canvas height][out] RGB: the caller may take it after the end */
-    struct mm_resize_axis a;
+    struct mm_image mid;   /* [canvas height][x.n] RGB, resized horizontally */
+    struct mm_resize_axis x, y;
     mm_resize_h_fn *h;
-    unsigned char *row;    /* one of the canvas, NULL: src is as wide as that */
+    mm_resize_v_fn *v;
+    unsigned char *canvas; /* MM_RESIZE_ROWS rows of it, NULL: src is as wide */
     unsigned char colour[3];
     size_t wide, left;     /* bytes of a row of src, and before it */
     int top, next;         /* row of mid that is next */
+    int lo, hi;            /* rows of mid that the window needs */
 };
 
-/* mm_resize_rows_new: out is the width to come to, f not MM_NEAREST.  MM_EDATA, MM_ENOMEM.
- * mm_resize_rows_put: the next row of src; mm_resize_rows_end: the blank rows below them. */
+enum { MM_RESIZE_ROWS = 4 }; /* rows that are best put together */
+
 struct mm_resize_canvas {
     int w, h;         /* of the canvas; src lies in its middle */
     int src_w, src_h;
     unsigned char colour[3];
+    struct mm_resize_part x, y;
 };
+
+/* mm_resize_rows_new: to c->x.all columns and c->y.all rows, f not MM_NEAREST.  MM_EDATA,
+ * MM_ENOMEM.
+ * mm_resize_rows_put: the next n rows of src, at px.
+ * mm_resize_rows_end: when all have come: the window, in *dst.  MM_ENOMEM. */
 MM_MUST_CHECK int mm_resize_rows_new(struct mm_resize_rows *r, const struct mm_resize_canvas *c,
-                                     int out, enum mm_filter f, struct mm_err *e);
-void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px);
-void mm_resize_rows_end(struct mm_resize_rows *r);
+                                     enum mm_filter f, struct mm_err *e);
+void mm_resize_rows_put(struct mm_resize_rows *r, const unsigned char *px, size_t n);
+MM_MUST_CHECK int mm_resize_rows_end(struct mm_resize_rows *r, struct mm_image *dst,
+                                     struct mm_err *e);
 void mm_resize_rows_free(struct mm_resize_rows *r); /* takes a zeroed one */
 
 /* mm_resize_with: mm_image_resize with the variants of these enum mm_cpu flags. */

@@ -77,13 +77,9 @@ static __m128i load4(const unsigned char *s, const unsigned char *end)
     return _mm_loadu_si128((const __m128i *)t.px);
 }
 
-void mm_resize_h_avx2(unsigned char *dst, const unsigned char *src, int ch,
-                      const struct mm_resize_axis *a)
+static void row_h(unsigned char *dst, const unsigned char *src, int ch,
+                  const struct mm_resize_axis *a)
 {
-    if (ch != 3 && ch != 4) {
-        mm_resize_h_c(dst, src, ch, a);
-        return;
-    }
     const __m256i shuffle = pixel_pairs(ch);
     const unsigned char *const end = src + (size_t)a->in * (size_t)ch;
     for (int i = 0; i < a->out; i++, dst += ch) {
@@ -99,6 +95,17 @@ void mm_resize_h_avx2(unsigned char *dst, const unsigned char *src, int ch,
         }
         store_pixel(dst, join(lo, hi), (size_t)ch);
     }
+}
+
+void mm_resize_h_avx2(unsigned char *dst, const unsigned char *src, size_t rows, int ch,
+                      const struct mm_resize_axis *a)
+{
+    if (ch != 3 && ch != 4) {
+        mm_resize_h_c(dst, src, rows, ch, a);
+        return;
+    }
+    for (; rows; rows--, dst += a->out * ch, src += a->in * ch)
+        row_h(dst, src, ch, a);
 }
 
 /* 16 bytes of two rows as 16 pairs of words in two registers. */

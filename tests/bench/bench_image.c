@@ -16,7 +16,7 @@
 #include "media/preprocess.h"
 #include "media/resize.h"
 
-enum { W = 4000, H = 3000, ROUNDS = 5 };
+enum { W = 4000, H = 3000, ROUNDS = 9 };
 
 static void check(int rc, const struct mm_err *e)
 {

@@ -396,6 +396,8 @@ static void test_one_step(void **state)
             mm_preprocess_clip(&p, sizes[k / 4 % 4]);
             p.aspect = (enum mm_aspect)(k % 4);
             p.filter = k % 3 ? MM_BICUBIC : MM_BILINEAR;
+            p.crop = k % 5 ? p.size - k % 5 : p.size + 3; /* within the picture, or past it */
+            p.torchvision = k % 7 < 3;
             p.npin = 1;
             p.pin[0][0] = p.pin[0][1] = 2 * p.size;
             check_one_step(files[i], data, n, k >= 16, &p);
