@@ -20,12 +20,14 @@ enum {
     TILES = 4,        /* tiles that a thread should have at least */
     K_CHUNK = 256,    /* the panel of B is 32 KiB */
     A_GROUPS = 8,     /* groups of A that are packed together: whole lines are read */
+    AHEAD = 8,        /* rows fetched ahead where they are cut */
+    LINE = 16,        /* floats of a cache line */
     VECTOR_COLS = 128 /* columns of a tile when M is 1 */
 };
 
 /* Scratch of one thread. */
 struct work {
-    float panel[K_CHUNK * MM_NR];
+    float panel[PANELS][K_CHUNK * MM_NR];
     float c[PANELS][ROWS * MM_NR];
 };
 
@@ -58,6 +60,8 @@ static void turn(float *a, const float *x, size_t ld, size_t kc, size_t n)
     const size_t full = n / MM_MR * MM_MR, left = n - full;
 
     for (size_t k = 0; k < kc; k++, x += ld) {
+        for (size_t r = 0; k + AHEAD < kc && r < n; r += LINE)
+            __builtin_prefetch(x + AHEAD * ld + r);
         for (size_t r = 0; r < full; r += MM_MR)
             memcpy(a + r * kc + k * MM_MR, x + r, MM_MR * sizeof(*a));
         for (size_t i = 0; i < left; i++)
@@ -84,28 +88,37 @@ static void pack_tile(void *arg, size_t tile, int thread)
     if (j->ta == MM_TRANS)
         turn(a, j->A + k0 * j->lda + r0, j->lda, kc, r1 - r0);
     else
-        for (size_t r = r0; r < r1; r += MM_MR)
+        for (size_t r = r0; r < r1; r += MM_MR) {
+            for (size_t i = r + MM_MR; i < min_size(r + 2 * MM_MR, r1); i++)
+                for (size_t k = 0; k < kc; k += LINE)
+                    __builtin_prefetch(j->A + i * j->lda + k0 + k);
             j->k->pack_a(a + (r - r0) * kc, j->A + r * j->lda + k0, j->lda, kc,
                          (int)min_size(MM_MR, r1 - r));
+        }
     if (j->alpha != 1)
         j->k->scale(a, j->alpha, a, kc * (r1 - r0));
 }
 
-static void pack_panel(const struct job *j, float *panel, size_t n0, size_t nr, size_t k0,
-                       size_t kc)
+/* Columns n0.. of n panels, the chunk of k from k0 on. */
+static void pack_panels(const struct job *j, float panel[][K_CHUNK * MM_NR], size_t n0, size_t n,
+                        size_t k0, size_t kc)
 {
-    if (j->tb == MM_TRANS) {
-        j->k->pack_b(panel, j->B + n0 * j->ldb + k0, j->ldb, kc, (int)nr);
+    const size_t full = min_size(n, (j->N - n0) / MM_NR), nr = j->N - n0 - full * MM_NR;
+
+    for (size_t p = 0; j->tb == MM_TRANS && p < n; p++)
+        j->k->pack_b(panel[p], j->B + (n0 + p * MM_NR) * j->ldb + k0, j->ldb, kc,
+                     (int)min_size(MM_NR, j->N - n0 - p * MM_NR));
+    if (j->tb == MM_TRANS)
         return;
+    if (full < n)
+        memset(panel[full], 0, kc * MM_NR * sizeof(float));
+    for (size_t k = 0; k < kc; k++) {
+        const float *b = j->B + (k0 + k) * j->ldb + n0;
+        for (size_t p = 0; p < full; p++)
+            memcpy(panel[p] + k * MM_NR, b + p * MM_NR, MM_NR * sizeof(float));
+        if (full < n)
+            memcpy(panel[full] + k * MM_NR, b + full * MM_NR, nr * sizeof(float));
     }
-    if (nr == MM_NR) {
-        for (size_t k = 0; k < kc; k++)
-            memcpy(panel + k * MM_NR, j->B + (k0 + k) * j->ldb + n0, MM_NR * sizeof(*panel));
-        return;
-    }
-    memset(panel, 0, kc * MM_NR * sizeof(*panel));
-    for (size_t k = 0; k < kc; k++)
-        memcpy(panel + k * MM_NR, j->B + (k0 + k) * j->ldb + n0, nr * sizeof(*panel));
 }
 
 /* y[n] = beta y */
@@ -123,7 +136,7 @@ static void finish(const struct job *j, float *y, const float *sum, size_t mr, s
 {
     for (size_t r = 0; r < mr; r++, y += j->ldc, sum += MM_NR) {
         if (j->beta == 0) {
-            memcpy(y, sum, nr * sizeof(*y));
+            memcpy(y, sum, (nr == MM_NR ? MM_NR : nr) * sizeof(*y));
             continue;
         }
         scale_row(y, j->beta, nr);
@@ -140,21 +153,39 @@ static void fetch(const struct job *j, const float *y, size_t mr)
     }
 }
 
-/* Rows r0..r1-1 of one panel of columns, one chunk of k: sums go to c, and from there to
- * C after the last one. */
-static void mul_panel(const struct job *j, size_t n0, size_t r0, size_t r1, size_t k0,
-                      float *panel, float *c)
+/* Part i of n of what pack_panels will read next: rows of B are far from each other, and
+ * the hardware does not see them coming. */
+static void fetch_b(const struct job *j, size_t n0, size_t n1, size_t k0, size_t i, size_t n)
 {
-    const size_t kc = min_size(K_CHUNK, j->K - k0), nr = min_size(MM_NR, j->N - n0);
+    const size_t kc = k0 < j->K ? min_size(K_CHUNK, j->K - k0) : 0;
+    const size_t end = min_size(n1, j->N);
+
+    for (size_t k = k0 + kc * i / n; j->tb == MM_NOTRANS && k < k0 + kc * (i + 1) / n; k++)
+        for (size_t c = n0; c < end; c += LINE)
+            __builtin_prefetch(j->B + k * j->ldb + c, 0, 2);
+}
+
+/* A tile: rows r0..r1-1, n panels of columns from n0 on. */
+struct tile {
+    size_t r0, r1, n0, n;
+};
+
+/* Panel p of a tile, one chunk of k: sums go to scratch, and from there to C after the
+ * last one. */
+static void mul_panel(const struct job *j, const struct tile *t, size_t p, size_t k0,
+                      struct work *w)
+{
+    const size_t kc = min_size(K_CHUNK, j->K - k0), n0 = t->n0 + p * MM_NR;
+    const size_t nr = min_size(MM_NR, j->N - n0), groups = div_up(t->r1 - t->r0, MM_MR);
     const bool last = k0 + kc == j->K;
 
-    pack_panel(j, panel, n0, nr, k0, kc);
-    for (size_t r = r0; r < r1; r += MM_MR) {
-        const size_t mr = min_size(MM_MR, r1 - r);
-        float *y = j->C + r * j->ldc + n0, *sum = c + (r - r0) * MM_NR;
+    for (size_t i = 0; i < groups; i++) {
+        const size_t r = t->r0 + i * MM_MR, mr = min_size(MM_MR, t->r1 - r);
+        float *y = j->C + r * j->ldc + n0, *sum = w->c[p] + i * MM_MR * MM_NR;
+        fetch_b(j, t->n0, t->n0 + t->n * MM_NR, k0 + kc, p * groups + i, t->n * groups);
         if (last)
             fetch(j, y, mr);
-        j->k->mul_f32(sum, MM_NR, chunk_of(j, r, k0), panel, kc, (int)mr);
+        j->k->mul_f32(sum, MM_NR, chunk_of(j, r, k0), w->panel[p], kc, (int)mr);
         if (last)
             finish(j, y, sum, mr, nr);
     }
@@ -163,19 +194,23 @@ static void mul_panel(const struct job *j, size_t n0, size_t r0, size_t r1, size
 static void mul_tile(void *arg, size_t tile, int thread)
 {
     const struct job *j = arg;
-    const size_t panels = div_up(j->N, MM_NR), at = tile % j->across;
-    const size_t p0 = at * panels / j->across, n = (at + 1) * panels / j->across - p0;
-    const size_t r0 = tile / j->across * j->rows, r1 = min_size(r0 + j->rows, j->M);
+    const size_t panels = div_up(j->N, MM_NR), at = tile % j->across, row = tile / j->across;
+    const size_t p0 = at * panels / j->across;
+    const struct tile t = { row * j->rows, min_size((row + 1) * j->rows, j->M), p0 * MM_NR,
+                            (at + 1) * panels / j->across - p0 };
     struct work *w = &j->work[thread];
 
-    for (size_t p = 0; p < n; p++)
-        memset(w->c[p], 0, (r1 - r0) * MM_NR * sizeof(*w->c[p]));
-    for (size_t k0 = 0; k0 < j->K; k0 += K_CHUNK)
-        for (size_t p = 0; p < n; p++)
-            mul_panel(j, (p0 + p) * MM_NR, r0, r1, k0, w->panel, w->c[p]);
-    if (!j->K)
-        for (size_t c = p0 * MM_NR; c < min_size((p0 + n) * MM_NR, j->N); c += MM_NR)
-            finish(j, j->C + r0 * j->ldc + c, w->c[0], r1 - r0, min_size(MM_NR, j->N - c));
+    for (size_t p = 0; p < t.n; p++)
+        memset(w->c[p], 0, (t.r1 - t.r0) * MM_NR * sizeof(*w->c[p]));
+    for (size_t k0 = 0; k0 < j->K; k0 += K_CHUNK) {
+        pack_panels(j, w->panel, t.n0, t.n, k0, min_size(K_CHUNK, j->K - k0));
+        for (size_t p = 0; p < t.n; p++)
+            mul_panel(j, &t, p, k0, w);
+    }
+    for (size_t p = 0; !j->K && p < t.n; p++) {
+        const size_t n0 = t.n0 + p * MM_NR;
+        finish(j, j->C + t.r0 * j->ldc + n0, w->c[p], t.r1 - t.r0, min_size(MM_NR, j->N - n0));
+    }
 }
 
 /* M = 1: no panel would be used twice.  a is op(A) as one contiguous row. */
