@@ -34,7 +34,7 @@ static const char help[] =
     "      --invented P       words: share of invented ones (0)\n"
     "      --masks            records: which pixel is whose\n"
     "      --questions N      questions that are tried for each scene (8)\n"
-    "      --turns LIST       of qa, caption, detail, reason: what a talk is made of (all)\n"
+    "      --turns LIST       of qa, caption, detail, reason (all four), sentence: what a talk is made of\n"
     "      --sprites DIR      pictures of things (see scripts/sprites)\n"
     "      --hold-artist NAME whose pictures of what others drew too are kept for test\n"
     "      --font FILE        font of printed words, repeatable (DejaVu)\n";
@@ -73,7 +73,7 @@ static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
 static const char *const formats[] = { "records", "llava", "coco", "refcoco", "vqa", "webdataset",
                                        "text", NULL };
 static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries", NULL };
-static const char *const turns[] = { "qa", "caption", "detail", "reason", NULL };
+static const char *const turns[] = { "qa", "caption", "detail", "reason", "sentence", NULL };
 
 /* The fonts of words, where no --font names others. */
 static const char *const dejavu[] = {

@@ -21,7 +21,9 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
                  struct mm_rng *r);
 
 /* Turns of a talk. */
-enum mm_turn { MM_TURN_QA, MM_TURN_CAPTION, MM_TURN_DETAIL, MM_TURN_REASON, MM_NTURNS };
+enum mm_turn {
+    MM_TURN_QA, MM_TURN_CAPTION, MM_TURN_DETAIL, MM_TURN_REASON, MM_TURN_SENTENCE, MM_NTURNS
+};
 
 /* mm_turn_ask: append a way to ask for a caption or a description; test knows two more.
  * Returns its number. */

@@ -1,6 +1,7 @@
 /* form.c: what can be asked of a scene. */
 #include "synth/form.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "synth/sprite.h"
@@ -525,41 +526,66 @@ static const char *const pace[] = {
     "Is the rhythm slow or fast?", "Which rhythm do you hear?",
 };
 
+/* Sentences that answer. */
+static const char *const exist_says[] = {
+    "No, there is no %b in the picture.", "Yes, there is %P in the picture."
+};
+static const char *const count_all_says[] = { "There %i %a %o in the picture." };
+static const char *const count_says[] = { "There %i %a %s in the picture." };
+static const char *const is[] = { "%A is %a." };
+static const char *const is_a[] = { "%A is %K." };
+static const char *const lies[] = { "%A is %l." };
+static const char *const relation_says[] = { "No, %A is not %d %B.", "Yes, %A is %d %B." };
+static const char *const larger_says[] = {
+    "No, %A is not larger than %B.", "Yes, %A is larger than %B."
+};
+static const char *const same_says[] = {
+    "No, %A and %B do not have the same color.", "Yes, %A and %B have the same color."
+};
+static const char *const more_says[] = {
+    "No, there are not more %p than %q.", "Yes, there are more %p than %q."
+};
+static const char *const others_says[] = {
+    "There %i %a other %o with the same color as %A."
+};
+static const char *const word_says[] = { "The word is %a." };
+static const char *const says_says[] = { "No, the word is not %w.", "Yes, the word is %w." };
+
 const struct mm_form mm_forms[MM_NFORMS] = {
-    { MM_Q_EXISTENCE, MM_YES_NO, S | T | C, list_exist, exist },
-    { MM_Q_COUNT, MM_NUMBER, S | T | C, list_count_all, count_all },
-    { MM_Q_COUNT, MM_NUMBER, S | C, list_count_colour, count },
-    { MM_Q_COUNT, MM_NUMBER, S | T | C, list_count_kind, count },
-    { MM_Q_COLOUR, MM_COLOUR, S | W | C, list_colour, colour },
-    { MM_Q_SHAPE, MM_WHAT, S | C, list_kind, shape },
-    { MM_Q_NAME, MM_WHAT, T, list_kind, name },
-    { MM_Q_SIZE, MM_SIZE, S | T | C, list_size, size },
-    { MM_Q_POSITION, MM_COL, S | T, list_col, column },
-    { MM_Q_POSITION, MM_ROW, S | T, list_row, row },
-    { MM_Q_RELATION, MM_YES_NO, S | T, list_relation, relation },
-    { MM_Q_COMPARISON, MM_YES_NO, S | T, list_larger, larger },
-    { MM_Q_COMPARISON, MM_YES_NO, S | C, list_same, same_colour },
-    { MM_Q_COMPARISON, MM_YES_NO, S | T, list_more, more },
-    { MM_Q_MULTI, MM_COLOUR, S, list_outermost_colour, colour },
-    { MM_Q_MULTI, MM_WHAT, S, list_outermost_kind, shape },
-    { MM_Q_MULTI, MM_WHAT, T, list_outermost_kind, name },
-    { MM_Q_MULTI, MM_COLOUR, S, list_beside_colour, colour },
-    { MM_Q_MULTI, MM_WHAT, S, list_beside_kind, shape },
-    { MM_Q_MULTI, MM_WHAT, T, list_beside_kind, name },
-    { MM_Q_MULTI, MM_NUMBER, S, list_others, others },
-    { MM_Q_READING, MM_WORD, W, list_read, read_word },
-    { MM_Q_READING, MM_YES_NO, W, list_says, says },
-    { MM_Q_MOTION, MM_MOTION, C, list_motion, motion },
-    { MM_Q_EXISTENCE, MM_YES_NO, N, list_exist, exist_sound },
-    { MM_Q_COUNT, MM_NUMBER, N, list_count_all, count_sounds },
-    { MM_Q_COUNT, MM_NUMBER, N, list_count_kind, count_kind },
-    { MM_Q_NAME, MM_WHAT, N, list_outermost_kind, name_sound },
-    { MM_Q_PITCH, MM_SIZE, N, list_size, pitch },
-    { MM_Q_PITCH, MM_GLIDE, N, list_glide, glide },
-    { MM_Q_RELATION, MM_YES_NO, N, list_relation, order },
-    { MM_Q_RHYTHM, MM_PACE, N, list_pace, pace },
-    { MM_Q_NAME, MM_WHAT, Y, list_cry, cry },
-    { MM_Q_EXISTENCE, MM_YES_NO, Y, list_is_cry, is_cry },
+    { MM_Q_EXISTENCE, MM_YES_NO, S | T | C, list_exist, exist, exist_says },
+    { MM_Q_COUNT, MM_NUMBER, S | T | C, list_count_all, count_all, count_all_says },
+    { MM_Q_COUNT, MM_NUMBER, S | C, list_count_colour, count, count_says },
+    { MM_Q_COUNT, MM_NUMBER, S | T | C, list_count_kind, count, count_says },
+    { MM_Q_COLOUR, MM_COLOUR, S | W | C, list_colour, colour, is },
+    { MM_Q_SHAPE, MM_WHAT, S | C, list_kind, shape, is_a },
+    { MM_Q_NAME, MM_WHAT, T, list_kind, name, is_a },
+    { MM_Q_SIZE, MM_SIZE, S | T | C, list_size, size, is },
+    { MM_Q_POSITION, MM_COL, S | T, list_col, column, lies },
+    { MM_Q_POSITION, MM_ROW, S | T, list_row, row, lies },
+    { MM_Q_RELATION, MM_YES_NO, S | T, list_relation, relation, relation_says },
+    { MM_Q_COMPARISON, MM_YES_NO, S | T, list_larger, larger, larger_says },
+    { MM_Q_COMPARISON, MM_YES_NO, S | C, list_same, same_colour, same_says },
+    { MM_Q_COMPARISON, MM_YES_NO, S | T, list_more, more, more_says },
+    { MM_Q_MULTI, MM_COLOUR, S, list_outermost_colour, colour, is },
+    { MM_Q_MULTI, MM_WHAT, S, list_outermost_kind, shape, is_a },
+    { MM_Q_MULTI, MM_WHAT, T, list_outermost_kind, name, is_a },
+    { MM_Q_MULTI, MM_COLOUR, S, list_beside_colour, colour, is },
+    { MM_Q_MULTI, MM_WHAT, S, list_beside_kind, shape, is_a },
+    { MM_Q_MULTI, MM_WHAT, T, list_beside_kind, name, is_a },
+    { MM_Q_MULTI, MM_NUMBER, S, list_others, others, others_says },
+    { MM_Q_READING, MM_WORD, W, list_read, read_word, word_says },
+    { MM_Q_READING, MM_YES_NO, W, list_says, says, says_says },
+    { MM_Q_MOTION, MM_MOTION, C, list_motion, motion, NULL },
+    { MM_Q_EXISTENCE, MM_YES_NO, N, list_exist, exist_sound, NULL },
+    { MM_Q_COUNT, MM_NUMBER, N, list_count_all, count_sounds, NULL },
+    { MM_Q_COUNT, MM_NUMBER, N, list_count_kind, count_kind, NULL },
+    { MM_Q_NAME, MM_WHAT, N, list_outermost_kind, name_sound, NULL },
+    { MM_Q_PITCH, MM_SIZE, N, list_size, pitch, NULL },
+    { MM_Q_PITCH, MM_GLIDE, N, list_glide, glide, NULL },
+    { MM_Q_RELATION, MM_YES_NO, N, list_relation, order, NULL },
+    { MM_Q_RHYTHM, MM_PACE, N, list_pace, pace, NULL },
+    { MM_Q_NAME, MM_WHAT, Y, list_cry, cry, NULL },
+    { MM_Q_EXISTENCE, MM_YES_NO, Y, list_is_cry, is_cry, NULL },
 };
 
 int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
@@ -617,29 +643,68 @@ static void say_a(struct mm_buf *b, const struct mm_ask *ask, const struct mm_vi
     }
 }
 
-void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const struct mm_ask *ask,
+/* What stands for %c in a question or an answer. */
+static void fill(struct mm_buf *b, char c, const struct mm_form *f, const struct mm_ask *ask,
                  const struct mm_view *v)
 {
+    const bool one = ask->answer == 1;
+    const struct mm_class kind = { .by = MM_BY_WHAT, .what = ask->answer };
     char word[MM_WORD_LEN];
 
-    for (const char *s = f->wording[wording]; *s != '\0'; s++) {
+    switch (c) {
+    case 'A': say_a(b, ask, v); break;
+    case 'B': mm_class_say(b, &ask->q, MM_THE, v); break;
+    case 'P': mm_class_say(b, &ask->p, MM_A, v); break;
+    case 'p': mm_class_say(b, &ask->p, MM_PLURAL, v); break;
+    case 'q': mm_class_say(b, &ask->q, MM_PLURAL, v); break;
+    case 'd': mm_buf_str(b, mm_side_phrase(ask->side, v->s->tier)); break;
+    case 'a':
+        mm_buf_str(b, f->answers == MM_NUMBER && ask->answer == 0 ? "no"
+                                                                 : mm_form_answer(f, ask->answer, v));
+        break;
+    case 'K': mm_class_say(b, &kind, MM_A, v); break;
+    case 'l':
+        mm_buf_printf(b, "%s the %s", one ? "in" : f->answers == MM_COL ? "on" : "at",
+                      mm_form_answer(f, ask->answer, v));
+        break;
+    case 'b': mm_class_say(b, &ask->p, MM_BARE, v); break;
+    case 'i': mm_buf_str(b, one ? "is" : "are"); break;
+    case 'o': mm_buf_str(b, one ? "object" : "objects"); break;
+    case 's': mm_class_say(b, &ask->p, one ? MM_BARE : MM_PLURAL, v); break;
+    default: mm_buf_str(b, mm_world_word(ask->word, word));
+    }
+}
+
+static void say(struct mm_buf *b, const char *s, const struct mm_form *f, const struct mm_ask *ask,
+                const struct mm_view *v)
+{
+    for (; *s != '\0'; s++) {
         if (v->s->tier == MM_CLIPS && strncmp(s, "picture", 7) == 0) {
             mm_buf_str(b, "clip");
             s += 6;
-            continue;
-        }
-        if (*s != '%') {
+        } else if (*s == '%') {
+            fill(b, *++s, f, ask, v);
+        } else {
             mm_buf_char(b, *s);
-            continue;
-        }
-        switch (*++s) {
-        case 'A': say_a(b, ask, v); break;
-        case 'B': mm_class_say(b, &ask->q, MM_THE, v); break;
-        case 'P': mm_class_say(b, &ask->p, MM_A, v); break;
-        case 'p': mm_class_say(b, &ask->p, MM_PLURAL, v); break;
-        case 'q': mm_class_say(b, &ask->q, MM_PLURAL, v); break;
-        case 'd': mm_buf_str(b, mm_side_phrase(ask->side, v->s->tier)); break;
-        default: mm_buf_str(b, mm_world_word(ask->word, word));
         }
     }
+}
+
+void mm_form_say(struct mm_buf *b, const struct mm_form *f, int wording, const struct mm_ask *ask,
+                 const struct mm_view *v)
+{
+    say(b, f->wording[wording], f, ask, v);
+}
+
+bool mm_form_sentence(struct mm_buf *b, const struct mm_form *f, const struct mm_ask *ask,
+                      const struct mm_view *v)
+{
+    const size_t start = b->n;
+
+    if (f->says == NULL)
+        return false;
+    say(b, f->says[f->answers == MM_YES_NO && ask->answer != 0], f, ask, v);
+    if (!b->failed)
+        b->p[start] = (char)toupper((unsigned char)b->p[start]);
+    return true;
 }

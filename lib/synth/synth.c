@@ -7,6 +7,7 @@
 
 #include "media/audio.h"
 #include "synth/deflate.h"
+#include "synth/form.h"
 #include "synth/movie.h"
 #include "synth/sound.h"
 
@@ -110,8 +111,35 @@ static void answer(struct mm_synth_item *it, struct mm_said *t)
     t->answer = it->talk.n;
 }
 
+/* Questions, and for the caption, once more, asked for in whole sentences. */
+static void sentences(struct mm_synth_item *it, const struct mm_view *v, struct mm_rng *r)
+{
+    static const char *const request[] = {
+        " Answer in a sentence.", " Answer in a whole sentence.", " Use a whole sentence.",
+    };
+    struct mm_said *t;
+
+    for (size_t i = 0; i < it->q.n && it->nsaid < MM_MAX_TURNS - 2; i++) {
+        const struct mm_question *q = &it->q.v[i];
+
+        if (mm_forms[q->form].says == NULL)
+            continue;
+        t = begin(it, MM_TURN_SENTENCE);
+        mm_buf_printf(&it->talk, "%s%s", q->text, request[mm_rng_below(r, 3)]);
+        answer(it, t);
+        mm_form_sentence(&it->talk, &mm_forms[q->form], &q->ask, v);
+        mm_buf_char(&it->talk, '\0');
+    }
+    t = begin(it, MM_TURN_SENTENCE);
+    mm_turn_ask(&it->talk, MM_TURN_CAPTION, &it->s, r);
+    mm_buf_str(&it->talk, request[mm_rng_below(r, 3)]);
+    answer(it, t);
+    mm_caption(&it->talk, v, 2);
+    mm_buf_char(&it->talk, '\0');
+}
+
 /* Questions first, the first one with a single word as answer where there is one; then
- * reasons, the caption, the description. */
+ * reasons, the caption, the description, sentences. */
 static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct mm_rng *r)
 {
     const struct mm_view v = mm_synth_view(it, o);
@@ -156,6 +184,8 @@ static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
             mm_buf_str(&it->talk, it->description.p);
         mm_buf_char(&it->talk, '\0');
     }
+    if (o->turns >> MM_TURN_SENTENCE & 1)
+        sentences(it, &v, r);
 }
 
 const char *mm_synth_suffix(enum mm_tier tier)

@@ -119,11 +119,13 @@ static const char *value_of(const json_t *turn)
     return s ? s : "";
 }
 
-static bool is_human(const json_t *turn)
+static enum mm_role role_of(const json_t *turn)
 {
     const char *from = json_string_value(json_object_get(turn, "from"));
 
-    return from && (!strcmp(from, "human") || !strcmp(from, "user"));
+    return from && (!strcmp(from, "human") || !strcmp(from, "user")) ? MM_ROLE_USER
+           : from && !strcmp(from, "system")                         ? MM_ROLE_SYSTEM
+                                                                     : MM_ROLE_ASSISTANT;
 }
 
 int32_t mm_convs_length(const struct mm_convs *c, size_t i)
@@ -152,7 +154,7 @@ const char *mm_convs_answer(const struct mm_convs *c, size_t i)
     size_t k;
 
     json_array_foreach(json_object_get(c->v[i], "conversations"), k, turn)
-        if (!is_human(turn))
+        if (role_of(turn) == MM_ROLE_ASSISTANT)
             return value_of(turn);
     return NULL;
 }
@@ -204,6 +206,15 @@ static bool is_named(const struct mm_template *t, const char *name)
     return !strcmp(mm_template_name(t), name);
 }
 
+/* Is turn i left out?  The reference skips an answer before the first question; only the
+ * templates that have a place for a system text get it. */
+static bool skipped(const struct talk *t, size_t i, enum mm_role role, const struct mm_template *tp)
+{
+    if (role == MM_ROLE_SYSTEM)
+        return i > 0 || is_named(tp, "plain") || is_named(tp, "llava_v0");
+    return t->n == 0 && role == MM_ROLE_ASSISTANT;
+}
+
 static int read_talk(struct talk *t, const json_t *sample, const struct mm_convs_spec *s,
                      struct mm_err *e)
 {
@@ -214,8 +225,9 @@ static int read_talk(struct talk *t, const json_t *sample, const struct mm_convs
     t->n = 0;
     json_array_foreach(list, i, turn) {
         const char *text = value_of(turn);
+        const enum mm_role role = role_of(turn);
 
-        if (t->n == 0 && !is_human(turn)) /* the reference skips it */
+        if (skipped(t, i, role, s->template))
             continue;
         if (t->n == MOST_TURNS)
             return mm_err_set(e, MM_EDATA, "more than %d turns", MOST_TURNS);
@@ -228,8 +240,7 @@ static int read_talk(struct talk *t, const json_t *sample, const struct mm_convs
             mark_first(b, text, s);
         else
             mm_buf_str(b, text);
-        t->turn[t->n] = (struct mm_turn){ is_human(turn) ? MM_ROLE_USER : MM_ROLE_ASSISTANT,
-                                          b->p, b->n };
+        t->turn[t->n] = (struct mm_turn){ role, b->p, b->n };
         t->n++;
         if (b->failed)
             return mm_err_set(e, MM_ENOMEM, "out of memory");
@@ -331,13 +342,14 @@ static void train(struct mm_labelled *l, size_t from, size_t to)
 static int build_template(struct mm_labelled *l, const struct talk *t, size_t rows,
                           const struct mm_convs_spec *s, struct mm_err *e)
 {
+    const size_t first = t->n && t->turn[0].role == MM_ROLE_SYSTEM ? 2 : 1; /* answer */
     struct mm_prompt all;
     size_t from = 0, to = 0;
     int rc = build_turns(&all, t, t->n, false, rows, s, e);
 
     if (rc == 0)
         rc = take(l, &all, s->context, e);
-    for (size_t k = 1; rc == 0 && k < t->n; k += 2)
+    for (size_t k = first; rc == 0 && k < t->n; k += 2)
         if ((rc = border(&from, &all, t, k, true, rows, s, e)) == 0 &&
             (rc = border(&to, &all, t, k + 1, false, rows, s, e)) == 0)
             train(l, from, to);

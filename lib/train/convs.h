@@ -9,6 +9,7 @@
  *           two tokens of each human turn (the stop mark)
  *   others  the template's turns: answers and what ends them
  *
+ * A first turn "from": "system" replaces the system text of the others, an empty one removes it.
  * In all but v0 the marker of a picture is moved to the front of its turn (llava.md 12.3).
  */
 #ifndef MM_TRAIN_CONVS_H

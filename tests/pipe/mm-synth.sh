@@ -209,6 +209,31 @@ t "masks in a folder" 64 mm-synth --masks --format coco -o x
 t "clips as COCO" 64 mm-synth --tier clips --format coco -o x
 t "clips of odd size" 64 mm-synth --tier clips --size 33 -o x.mmt
 
+cat >sentences.py <<'END'
+import json, re
+asked = 0
+for talk in json.load(open("told/llava.json")):
+    turns = [t["value"].removeprefix("<image>\n") for t in talk["conversations"]]
+    short = dict(zip(turns[::2], turns[1::2]))
+    for question, answer in short.items():
+        plain = re.sub(r" (Answer in a|Answer in a whole|Use a whole) sentence\.$", "", question)
+        if plain == question:
+            continue
+        asked += 1
+        word = short.get(plain)
+        ok = re.fullmatch(r"[A-Z][^.%]*\.", answer) is not None
+        if word in ("yes", "no"):
+            ok = ok and answer.startswith(word.capitalize() + ", ")
+        elif word:
+            ok = ok and re.search(r"\b%s\b" % ("no" if word == "0" else word), answer) is not None
+        if not ok:
+            print(question, answer, word)
+print(asked > 200)
+END
+t "answers as sentences" 0 mm-synth -n 60 --tier shapes,words --questions 16 --turns qa,sentence --format llava -o told
+"$PYTHON" sentences.py >out
+same "say what the words say" out True
+
 t "no items" 0 sh -c 'mm-synth -n 0 | mm-ls'
 t "an operand" 64 mm-synth x
 t "no such tier" 64 mm-synth --tier shapes,birds

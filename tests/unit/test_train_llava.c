@@ -294,7 +294,8 @@ static void test_same_bytes(void **state)
 
 /* --- formats --------------------------------------------------------------------------------- */
 
-/* What is trained of a sample, as text; "|" where a trained run begins. */
+/* What is trained of a sample, as text; "|" where a trained run begins.  why: the error, or
+ * how long it is. */
 static char *trained_text(const char *json, const char *template, char *why)
 {
     char path[] = "/tmp/mm-convs-XXXXXX", model[1200], *paths[1] = { path };
@@ -314,7 +315,10 @@ static char *trained_text(const char *json, const char *template, char *why)
     int rc = mm_convs_open(&c, paths, 1, &e);
     assert_int_equal(rc, 0);
     rc = mm_convs_build(&l, c, 0, 4, &cs, &e);
-    strcpy(why, rc < 0 ? e.msg : "");
+    if (rc < 0)
+        strcpy(why, e.msg);
+    else
+        sprintf(why, "%zu positions", l.n);
     for (size_t i = 0; rc == 0 && i < l.n;) {
         size_t k = i;
 
@@ -336,6 +340,8 @@ static char *trained_text(const char *json, const char *template, char *why)
 
 #define TALK(more, a, b) "[{\"id\":\"x\"," more "\"conversations\":[{\"from\":\"human\",\"value\":\"" a \
     "\"},{\"from\":\"gpt\",\"value\":\"" b "\"}]}]"
+#define SYSTEM(text, a, b) "[{\"id\":\"x\",\"conversations\":[{\"from\":\"system\",\"value\":\"" text \
+    "\"},{\"from\":\"human\",\"value\":\"" a "\"},{\"from\":\"gpt\",\"value\":\"" b "\"}]}]"
 #define PICTURE "\"image\":\"a.png\","
 
 static void test_formats(void **state)
@@ -348,6 +354,12 @@ static void test_formats(void **state)
         { TALK("", "What?", "A cat."), "v1", "|A cat.</s>", "" },
         { TALK("", "What?", "A cat."), "llava_v0", "|##|### Assistant: A cat.\n### ", "" },
         { TALK("", "What?", ""), "plain", "|\n", "" },
+        /* a system text replaces the template's, an empty one removes it; some have no place */
+        { TALK("", "What?", "A cat."), "v1", "|A cat.</s>", "75 positions" },
+        { SYSTEM("", "What?", "A cat."), "v1", "|A cat.</s>", "17 positions" },
+        { SYSTEM("One two.", "What?", "A cat."), "v1", "|A cat.</s>", "25 positions" },
+        { SYSTEM("One two.", "What?", "A cat."), "plain", "|A cat.\n", "" },
+        { SYSTEM("One two.", "What?", "A cat."), "llava_v0", "|##|### Assistant: A cat.\n### ", "" },
         { TALK(PICTURE, "What?", "A cat."), "v1", "", "sample 1 (id 'x'): 0 <image> in its turns" },
         { TALK("", "What <image>", "A."), "v1", "", "sample 1 (id 'x'): 1 <image> in its turns" },
         { "[{\"id\":\"x\",\"conversations\":[{\"from\":\"human\",\"value\":\"a\"}]}]", "v1", "",
