@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/attention_tile.h"
+#include "kernel/int8.h"
 #include "kernel/qrow.h"
 #include "kernel/tile.h"
 #include "kernel/unpack.h"
@@ -44,6 +45,8 @@ static unsigned detect_x86(void)
         return 0;
     if ((b7 & 1u << 5) && (c & 1u << 12) && (c & 1u << 29)) /* AVX2 FMA F16C */
         cpu |= MM_CPU_AVX2;
+    if ((cpu & MM_CPU_AVX2) && (a71 & 1u << 4))
+        cpu |= MM_CPU_AVXVNNI;
     if ((os & 0xe6) != 0xe6 || !(cpu & MM_CPU_AVX2) || (b7 & avx512) != avx512)
         return cpu;
     cpu |= MM_CPU_AVX512;
@@ -66,6 +69,8 @@ unsigned mm_cpu_detect(void)
         return 0;
     if (mask && strcmp(mask, "avx2") == 0)
         cpu &= MM_CPU_AVX2;
+    if (mask && strcmp(mask, "avxvnni") == 0)
+        cpu &= MM_CPU_AVX2 | MM_CPU_AVXVNNI;
     if (!cpu || (mask && strcmp(mask, "blas") == 0))
         cpu = MM_CPU_BLAS;
     return cpu;
@@ -88,7 +93,10 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
         mm_qrow_init_avx2(k);
         mm_tile_init_avx2(k);
         mm_unpack_init_avx2(k);
+        mm_int8_init_avx2(k);
     }
+    if ((cpu & MM_CPU_AVX2) && (cpu & MM_CPU_AVXVNNI))
+        mm_int8_init_avxvnni(k);
     /* These files are compiled for VNNI and VBMI too: Ice Lake and Zen 4 on. */
     if ((cpu & MM_CPU_AVX512) && (cpu & MM_CPU_VNNI)) {
         mm_vec_init_avx512(k);

@@ -17,11 +17,12 @@ enum mm_cpu {
     MM_CPU_AVX512 = 2, /* F BW VL DQ */
     MM_CPU_VNNI = 4,   /* AVX512_VNNI and VBMI */
     MM_CPU_BF16 = 8,   /* AVX512_BF16; no kernel: slower than f32 where measured */
-    MM_CPU_BLAS = 16   /* none of these: f32 products by OpenBLAS */
+    MM_CPU_BLAS = 16,  /* none of these: f32 products by OpenBLAS */
+    MM_CPU_AVXVNNI = 32 /* AVX-VNNI, beside AVX2 */
 };
 
 /* mm_cpu_detect: flags of this machine (CPUID and XGETBV), masked by
- * MM_CPU=scalar|blas|avx2|avx512 in the environment. */
+ * MM_CPU=scalar|blas|avx2|avxvnni|avx512 in the environment. */
 unsigned mm_cpu_detect(void);
 
 #include "kernel/kernel_table.h" /* struct mm_kern */

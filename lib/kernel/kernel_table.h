@@ -43,6 +43,7 @@ struct mm_q8_kind {
     unsigned char sub; /* elements of a scale: 16 or 32 */
     unsigned char zero;
     bool min;
+    unsigned char bits; /* of a code */
 };
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d);
 

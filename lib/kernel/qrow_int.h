@@ -48,6 +48,23 @@ static inline bool mm_qrow_sub16(enum mm_dtype t)
     return t == MM_Q2_K || t == MM_Q3_K || t == MM_Q6_K;
 }
 
+/* Of a code. */
+static inline int mm_qrow_bits(enum mm_dtype t)
+{
+    switch (t) {
+    case MM_Q2_K: return 2;
+    case MM_Q3_K: return 3;
+    case MM_Q4_0:
+    case MM_Q4_1:
+    case MM_Q4_K: return 4;
+    case MM_Q5_0:
+    case MM_Q5_1:
+    case MM_Q5_K: return 5;
+    case MM_Q6_K: return 6;
+    default: return 8; /* MM_Q8_0 */
+    }
+}
+
 static inline bool mm_qrow_super(enum mm_dtype t)
 {
     return t >= MM_Q2_K && t <= MM_Q6_K;

@@ -1,7 +1,6 @@
 /* tile_avx2.c: panels and micro-kernels, AVX2 with FMA.
  *
- * Sixteen registers hold 6 x 16 sums of f32, so a 12 x 32 tile is done in quarters;
- * 2 x 16 of int8, sums of 16 bits, of 32 bits and of f32.
+ * Sixteen registers hold 6 x 16 sums, so a 12 x 32 tile is done in quarters.
  */
 #include "kernel/tile.h"
 
@@ -175,124 +174,6 @@ static void mul_bf16(float *c, size_t ldc, const float *a, const void *packed, s
     mul_panel(c, ldc, a, packed, k, mr, MM_BF16);
 }
 
-INLINE __m256i four(const int8_t *p)
-{
-    int32_t w;
-    memcpy(&w, p, sizeof(w));
-    return _mm256_set1_epi32(w);
-}
-
-/* Products of four codes with x, by pairs.  Signed codes (zero 128) would saturate as
- * unsigned ones: |w| times sign(w) x. */
-INLINE __m256i pairs(__m256i q, __m256i x, const int wide)
-{
-    if (!wide)
-        return _mm256_maddubs_epi16(q, x);
-    const __m256i w = _mm256_xor_si256(q, _mm256_set1_epi8((char)128));
-    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-}
-
-/* Integer products of a sub-block: n[rows][2] += over 4 run codes at a time, so many that
- * 16 bits hold their sums: codes below 32 four times, below 64 twice, signed bytes once. */
-INLINE void sub_dot(__m256i n[2][2], const int8_t *x, const uint8_t *q, size_t mr, const int rows,
-                    const int words, const int run, const int wide)
-{
-#pragma GCC unroll 8
-    for (int i = 0; i < words; i += run) {
-        __m256i p[2][2];
-#pragma GCC unroll 4
-        for (int j = i; j < i + run; j++)
-#pragma GCC unroll 2
-            for (int v = 0; v < 2; v++) {
-                const __m256i b =
-                    _mm256_loadu_si256((const void *)(q + (size_t)j * 4 * MM_NR + 32 * (size_t)v));
-#pragma GCC unroll 2
-                for (int r = 0; r < rows; r++) {
-                    const __m256i y = pairs(b, four(x + 4 * ((size_t)j * mr + (size_t)r)), wide);
-                    p[r][v] = j == i ? y : _mm256_add_epi16(p[r][v], y);
-                }
-            }
-#pragma GCC unroll 2
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-            for (int v = 0; v < 2; v++)
-                n[r][v] =
-                    _mm256_add_epi32(n[r][v], _mm256_madd_epi16(p[r][v], _mm256_set1_epi16(1)));
-    }
-}
-
-/* Rows r0.. (rows of them) and 16 columns from col on. */
-INLINE void mul_q8_part(float *c, size_t ldc, const struct mm_q8_rows *a,
-                        const struct mm_q8_panel *b, size_t k, size_t mr, size_t r0, size_t col,
-                        const int rows, const int sub, const int min, const int wide)
-{
-    const __m128i shift = _mm_cvtsi32_si128(b->kind.zero ? __builtin_ctz(b->kind.zero) : 0);
-    const int run = wide ? 1 : sub == 16 ? 2 : 4;
-    __m256 s[2][2];
-
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < 2; v++)
-            s[r][v] = _mm256_loadu_ps(c + (r0 + (size_t)r) * ldc + col + 8 * (size_t)v);
-    for (size_t t = 0; t < k / (size_t)sub; t++) {
-        const size_t at = t * mr + r0, at32 = t * (size_t)sub / 32 * mr + r0;
-        __m256i n[2][2];
-        for (int r = 0; r < rows; r++)
-            n[r][0] = n[r][1] =
-                min || wide
-                    ? _mm256_setzero_si256()
-                    : _mm256_sll_epi32(
-                          _mm256_set1_epi32((sub == 32 ? a->neg32 : a->neg16)[at + (size_t)r]),
-                          shift);
-        sub_dot(n, a->q + t * (size_t)sub * mr + 4 * r0, b->q + t * (size_t)sub * MM_NR + 4 * col,
-                mr, rows, sub / 4, run, wide);
-        for (int v = 0; v < 2; v++) {
-            const __m256 d = _mm256_loadu_ps(b->d + t * MM_NR + col + 8 * (size_t)v);
-            for (int r = 0; r < rows; r++) {
-                s[r][v] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(n[r][v]), d),
-                                          _mm256_set1_ps(a->d[at32 + (size_t)r]), s[r][v]);
-                if (min)
-                    s[r][v] = _mm256_fmadd_ps(
-                        _mm256_set1_ps((sub == 32 ? a->sum32 : a->sum16)[at + (size_t)r]),
-                        _mm256_loadu_ps(b->m + t * MM_NR + col + 8 * (size_t)v), s[r][v]);
-            }
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < 2; v++)
-            _mm256_storeu_ps(c + (r0 + (size_t)r) * ldc + col + 8 * (size_t)v, s[r][v]);
-}
-
-INLINE void mul_q8(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
-                   size_t k, size_t mr, const int sub, const int min, const int wide)
-{
-    for (size_t col = 0; col < MM_NR; col += 16) {
-        size_t r = 0;
-        for (; r + 1 < mr; r += 2)
-            mul_q8_part(c, ldc, a, b, k, mr, r, col, 2, sub, min, wide);
-        if (r < mr)
-            mul_q8_part(c, ldc, a, b, k, mr, r, col, 1, sub, min, wide);
-    }
-}
-
-static void mul_q8_32(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
-                      size_t k, int mr)
-{
-    if (b->kind.zero == 128)
-        mul_q8(c, ldc, a, b, k, (size_t)mr, 32, 0, 1);
-    else
-        mul_q8(c, ldc, a, b, k, (size_t)mr, 32, 0, 0);
-}
-
-#define MUL_Q8(name, sub, min) \
-    static void name(float *c, size_t ldc, const struct mm_q8_rows *a, \
-                     const struct mm_q8_panel *b, size_t k, int mr) \
-    { \
-        mul_q8(c, ldc, a, b, k, (size_t)mr, sub, min, 0); \
-    }
-MUL_Q8(mul_q8_32m, 32, 1)
-MUL_Q8(mul_q8_16, 16, 0)
-MUL_Q8(mul_q8_16m, 16, 1)
-
 void mm_tile_init_avx2(struct mm_kern *k)
 {
     k->pack_a = pack_a;
@@ -301,9 +182,4 @@ void mm_tile_init_avx2(struct mm_kern *k)
     k->mul_f32 = mul_f32;
     k->mul_half[MM_F16] = mul_f16;
     k->mul_half[MM_BF16] = mul_bf16;
-    k->mul_q8[0][0] = mul_q8_32;
-    k->mul_q8[0][1] = mul_q8_32m;
-    k->mul_q8[1][0] = mul_q8_16;
-    k->mul_q8[1][1] = mul_q8_16m;
-    k->int8 = true;
 }

@@ -16,7 +16,7 @@ enum { SUPER = 256 }; /* elements of a K block */
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d)
 {
     return (struct mm_q8_kind){ mm_qrow_sub16(d) ? 16 : 32, (unsigned char)mm_qrow_zero(d),
-                                mm_qrow_min(d) };
+                                mm_qrow_min(d), (unsigned char)mm_qrow_bits(d) };
 }
 
 static float half(const uint8_t *p)

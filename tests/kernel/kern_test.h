@@ -30,6 +30,7 @@ static const struct {
     { "scalar", 0 },
     { "blas", MM_CPU_BLAS },
     { "avx2", MM_CPU_AVX2 },
+    { "avxvnni", MM_CPU_AVX2 | MM_CPU_AVXVNNI },
     { "avx512", MM_CPU_AVX2 | MM_CPU_AVX512 | MM_CPU_VNNI },
 };
 

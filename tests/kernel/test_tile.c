@@ -134,11 +134,10 @@ static void test_mul_f32(void **state)
     }
 }
 
-/* Codes over the whole range that goes with the zero point, or all at its ends. */
+/* Codes over their whole range, or all at its ends. */
 static void fill_panel(struct q8_panel *s, size_t n, bool worst, struct mm_rng *r)
 {
-    const struct mm_q8_kind kind = s->p.kind;
-    const unsigned top = kind.zero ? 2 * kind.zero - 1U : kind.sub == 16 ? 3 : 31;
+    const unsigned top = (1U << s->p.kind.bits) - 1;
 
     for (size_t i = 0; i < n * MM_NR; i++)
         s->p.q[i] = (uint8_t)(worst ? (i & 64 ? 0 : top) : mm_rng_below(r, top + 1));
@@ -219,10 +218,9 @@ static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, struc
 
 static void test_mul_q8(void **state)
 {
-    static const struct mm_q8_kind kinds[] = { { 32, 8, false },   { 32, 16, false },
-                                               { 32, 128, false }, { 32, 0, true },
-                                               { 16, 4, false },   { 16, 32, false },
-                                               { 16, 0, true } };
+    static const enum mm_dtype types[] = { MM_Q4_0, MM_Q5_0, MM_Q8_0, MM_Q4_1, MM_Q5_1,
+                                           MM_Q2_K, MM_Q3_K, MM_Q6_K };
+
     (void)state;
     for (size_t t = 0; t < KT_TABLES; t++) {
         struct mm_kern k;
@@ -231,12 +229,12 @@ static void test_mul_q8(void **state)
             continue;
         mm_kern_init(&k, kt_tables[t].cpu);
         mm_rng_seed(&r, 3);
-        for (size_t kind = 0; kind < sizeof(kinds) / sizeof(*kinds); kind++) {
+        for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
             for (int mr = 1; mr <= MM_MR8; mr++)
                 for (size_t n = 0; n <= 96; n += 32)
                     for (int worst = 0; worst < 2; worst++)
-                        check_mul_q8(&k, n, mr, kinds[kind], worst, &r);
-            check_rows_q8(&k, kinds[kind], &r);
+                        check_mul_q8(&k, n, mr, mm_q8_kind(types[i]), worst, &r);
+            check_rows_q8(&k, mm_q8_kind(types[i]), &r);
         }
     }
 }
