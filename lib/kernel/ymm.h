@@ -1,9 +1,10 @@
 /* ymm.h: eight words or floats in a register, as the templates of the kernels name
- * what they do with them (unpack_tmpl.inc).  For files that are compiled with AVX2. */
+ * what they do with them.  For files that are compiled with AVX2. */
 #ifndef MM_KERNEL_YMM_H
 #define MM_KERNEL_YMM_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 

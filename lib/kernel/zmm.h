@@ -1,0 +1,112 @@
+/* zmm.h: sixteen words or floats in a register, as the templates of the kernels name
+ * what they do with them.  For files that are compiled with AVX-512. */
+#ifndef MM_KERNEL_ZMM_H
+#define MM_KERNEL_ZMM_H
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { VW = 16 };
+typedef __m512i ivec;
+typedef __m512 fvec;
+
+INLINE ivec i_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+INLINE ivec i_set(int w)
+{
+    return _mm512_set1_epi32(w);
+}
+INLINE ivec i_set8(int b)
+{
+    return _mm512_set1_epi8((char)b);
+}
+INLINE ivec i_and(ivec a, ivec b)
+{
+    return _mm512_and_si512(a, b);
+}
+INLINE ivec i_xor(ivec a, ivec b)
+{
+    return _mm512_xor_si512(a, b);
+}
+INLINE ivec i_or(ivec a, ivec b)
+{
+    return _mm512_or_si512(a, b);
+}
+INLINE ivec i_sub(ivec a, ivec b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+INLINE ivec i_sub8(ivec a, ivec b)
+{
+    return _mm512_sub_epi8(a, b);
+}
+INLINE ivec i_shift(ivec x, int s)
+{
+    return s < 0 ? _mm512_slli_epi32(x, (unsigned)-s) : _mm512_srli_epi32(x, (unsigned)s);
+}
+INLINE ivec i_srl(ivec x, size_t s)
+{
+    return _mm512_srlv_epi32(x, _mm512_set1_epi32((int)s));
+}
+INLINE ivec i_sra24(ivec x)
+{
+    return _mm512_srai_epi32(x, 24);
+}
+INLINE ivec or_and(ivec a, ivec b, ivec m)
+{
+    return _mm512_ternarylogic_epi32(a, b, m, 0xf8);
+}
+INLINE fvec f_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+INLINE fvec f_mul(fvec a, fvec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE fvec f_fma(fvec a, fvec b, fvec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE fvec f_negated(fvec x)
+{
+    return _mm512_xor_ps(x, _mm512_set1_ps(-0.0F));
+}
+INLINE fvec f_half(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+}
+INLINE fvec i_to_f(ivec x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+INLINE fvec f_set(float f)
+{
+    return _mm512_set1_ps(f);
+}
+INLINE void i_store(void *p, ivec x)
+{
+    _mm512_storeu_si512(p, x);
+}
+INLINE void f_store(float *p, fvec x)
+{
+    _mm512_storeu_ps(p, x);
+}
+INLINE ivec byte_of(ivec x, int j)
+{
+    const ivec first =
+        _mm512_set4_epi32((int)0x8080800c, (int)0x80808008, (int)0x80808004, (int)0x80808000);
+    return _mm512_shuffle_epi8(x, _mm512_add_epi32(first, i_set(j)));
+}
+/* In a pair of rows a byte takes eight bits from its offset on, the offset modulo 64. */
+INLINE ivec fifth_bits(ivec x, int i)
+{
+    const ivec first = _mm512_set1_epi64(0x1f1e1d1cfffefdfc);
+    return _mm512_multishift_epi64_epi8(_mm512_add_epi8(first, i_set8(4 * i)), x);
+}
+
+#endif
