@@ -2,6 +2,7 @@
 #
 #   make [SAN=address,undefined] [MPI=1]   programs in build/CONFIG/bin, linked from build/bin
 #   make check | bench [JSON=FILE] | bench-full | fuzz | demo | install | uninstall
+#   make eval [MODEL=llava] [N=2000] [JSON=FILE]   what a model sees of mm-synth's test scenes
 #
 # CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR belong to the user.
 
@@ -67,7 +68,7 @@ BENCH_BINS := $(BENCH_SRC:tests/bench/%.c=$B/tests/bench/%)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $1 $2")
 
-.PHONY: FORCE all check check-fast bench bench-full fuzz demo install uninstall clean
+.PHONY: FORCE all check check-fast bench bench-full eval fuzz demo install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -151,6 +152,9 @@ PYTHON ?= /usr/bin/python3
 bench bench-full: all $(BENCH_BINS)
 	$(PYTHON) tests/bench/run $(if $(filter bench-full,$@),--full) $(if $(JSON),--json '$(JSON)')
 	$(if $(filter bench-full,$@),sh tests/bench/smoke_7b.sh)
+
+eval: all
+	@$(MAKE) --no-print-directory -f scripts/eval/eval.mk BIN=$B/bin
 
 fuzz:
 	sh tests/fuzz/run
