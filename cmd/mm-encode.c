@@ -25,7 +25,7 @@ static const char help[] =
     "  -m, --model M          CLIP or LLaVA checkpoint, or a name in $MM_MODELS\n"
     "  -1, --one-item         all operands belong to one item\n"
     "  -p, --prompt TEXT      text around the pictures, an <image> for each\n"
-    "  -B, --batch N          pictures in one pass of the tower (8)\n"
+    "  -B, --batch N          pictures in one pass of the tower (up to 8)\n"
     "      --pool             one vector a picture, in the space shared with texts\n"
     "      --text             operands (or input lines) are texts: one vector each\n"
     "      --layer L          hidden state to take, negative from the last\n"
@@ -58,11 +58,11 @@ struct opts {
     const char *prompt; /* escapes resolved */
     bool one_item, pool, text, upright, exact, keep_going, null;
     struct mm_buf text_of_p; /* what prompt points to */
-    size_t batch, max_record;
+    size_t batch, max_record; /* batch 0: as many as are best */
     struct mm_vision_opts vision;
 };
 
-enum { DEPTH = 16 }; /* most pictures that are read ahead */
+enum { DEPTH = 16, DEPTH_FEW = 4 }; /* pictures read ahead: at most, without -B */
 
 struct encoder {
     struct mm_cmd *cmd;
@@ -415,7 +415,9 @@ static int read_ahead(struct encoder *en, char *const *paths, size_t n)
     const struct mm_ahead_conf conf = { .paths = paths, .n = n, .pre = &en->t.vision.pre,
                                         .upright = en->o->upright,
                                         .max_bytes = en->o->max_record,
-                                        .depth = en->o->batch < DEPTH ? en->o->batch + 1 : DEPTH };
+                                        .depth = !en->o->batch          ? DEPTH_FEW
+                                                 : en->o->batch < DEPTH ? en->o->batch + 1
+                                                                        : DEPTH };
 
     if (n < 2 || en->o->text || !en->t.vision.tower || en->cmd->threads < 2)
         return 0;

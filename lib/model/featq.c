@@ -12,7 +12,11 @@
 #include "base/size.h"
 #include "tensor/times.h"
 
-enum { MAX_HELD = 64 << 20 }; /* bytes of records that only wait */
+enum {
+    MAX_HELD = 64 << 20, /* bytes of records that only wait */
+    MAX_BATCH = 8,
+    BEST_ROWS = 1200     /* products are at full speed, activations need little fresh memory */
+};
 
 struct entry {
     struct mm_rec rec;
@@ -43,10 +47,15 @@ int mm_featq_new(struct mm_featq **out, const struct mm_featq_conf *conf, struct
     if (!q)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     q->c = *conf;
+    q->c.batch = conf->batch ? conf->batch : MAX_BATCH;
     if (conf->vision) {
-        const size_t side = (size_t)mm_clip_vision_config(conf->vision)->image;
+        const struct mm_clip_config *c = mm_clip_vision_config(conf->vision);
+        const size_t side = (size_t)c->image, grid = (size_t)(c->image / c->patch);
+        const size_t best = BEST_ROWS / (grid * grid + 1);
 
         q->view = 3 * side * side;
+        if (!conf->batch && best < MAX_BATCH)
+            q->c.batch = best ? best : 1;
     }
     *out = q;
     return 0;

@@ -17,7 +17,7 @@ struct mm_featq_conf {
     struct mm_clip_select select;        /* with pooled: as the trace wants it too */
     struct mm_ctx *ctx;                  /* these three are borrowed */
     struct mm_writer *out;
-    size_t batch;                        /* views in one pass of the tower */
+    size_t batch;                        /* views in one pass of the tower; 0: what is best */
     bool pool;                           /* one vector a view, not its patches */
     bool together;                       /* passes only when all is flushed: an item at once */
 };
