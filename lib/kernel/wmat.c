@@ -3,7 +3,6 @@
 #include "kernel/wmat.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,22 +173,4 @@ const float *mm_wmat_panel_f32(const struct mm_wmat *m, size_t panel, size_t k0,
     k->unpack[m->dtype](&b, packed, kc);
     k->codes_f32(w->f32, &b, kc);
     return w->f32;
-}
-
-/* As quant_q8 of the table rounds: a scale per MM_QBLOCK from the largest. */
-static void residual_block(float *r, const float *x, size_t n)
-{
-    float top = 0;
-
-    for (size_t i = 0; i < n; i++)
-        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-    const float d = top / 127, id = top < 1e-30f ? 0 : 1 / d;
-    for (size_t i = 0; i < n; i++)
-        r[i] = x[i] - d * rintf(x[i] * id);
-}
-
-void mm_wmat_residual(float *r, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i += MM_QBLOCK)
-        residual_block(r + i, x + i, mm_min_size(MM_QBLOCK, n - i));
 }

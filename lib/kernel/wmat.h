@@ -67,10 +67,6 @@ MM_MUST_CHECK int mm_wmat_mul_group(float *const *y, const float *x, size_t rows
                                     const struct mm_wmat *const *m, const float *const *b, int n,
                                     enum mm_arith arith, struct mm_pool *p);
 
-/* mm_wmat_residual: r[n] = x[n] less the int8 activations that MM_ARITH_FAST takes
- * for it.  The sum of two products, of x and of r, has activations of 15 bits. */
-void mm_wmat_residual(float *r, const float *x, size_t n);
-
 /* mm_wmat_mul_t: dx[rows][in] = dy[rows][out] W, exact arithmetic: the
  * gradient through a frozen layer.  dx does not overlap dy.  MM_ENOMEM. */
 MM_MUST_CHECK int mm_wmat_mul_t(float *dx, const float *dy, size_t rows, const struct mm_wmat *m,

@@ -6,10 +6,15 @@
  * de Geijn 2008).  With one row all of this keeps up with memory; with many,
  * unpacking costs nothing.  Sums over k run in order, chunk by chunk, whatever
  * the number of rows.
+ *
+ * A few activations are far larger than the rest of their row, and the error of
+ * int8 is nearly all in their blocks (Dettmers et al. 2022, LLM.int8(), sec. 3).
+ * What rounding left of these blocks is multiplied too, at the end of its chunk.
  */
 #include "kernel/wmat.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +28,14 @@ enum {
     SOME_ROWS = 64,         /* up to here memory counts: */
     TILE_BYTES = 32 << 10,  /*   a tile has at least so many bytes of weights, */
     TILES = 16,             /* or that part of a thread's: long stretches of memory */
-    SHARE_FLOATS = 16 << 10 /* fewer activations are prepared by the caller alone */
+    SHARE_FLOATS = 16 << 10, /* fewer activations are prepared by the caller alone */
+    BLOCKS = K_INT8 / MM_QBLOCK,
+    OUTLIER = 10             /* times the root mean square of a row */
+};
+
+/* Where a chunk has an outlier in some row of a group: first blocks of units. */
+struct outliers {
+    uint8_t n, at[BLOCKS];
 };
 
 /* Scratch of one thread. */
@@ -54,6 +66,9 @@ struct job {
     const float *a;       /* [in][mr] for each group of at most MM_MR rows */
     float *a_to;          /* a, to be written */
     struct mm_q8_rows a8; /* groups of at most mr8 rows */
+    struct mm_q8_rows rest8; /* so much room again: what a8 leaves of outliers' blocks */
+    struct outliers *out;    /* [groups8][chunks of K_INT8] */
+    size_t unit;             /* blocks of 32 that are multiplied again together */
     struct work *work;
 };
 
@@ -77,14 +92,87 @@ static bool uses_int8(const struct job *j, const struct mm_wmat *m)
 }
 
 /* A group of int8 activations from column k0 on. */
-static struct mm_q8_rows rows8(const struct job *j, struct span g, size_t k0)
+static struct mm_q8_rows rows8(const struct mm_q8_rows *a, size_t nb, struct span g, size_t k0)
 {
-    const size_t at = g.r0 * j->nb, t = k0 / 32 * g.n;
+    const size_t at = g.r0 * nb + k0 / MM_QBLOCK * g.n;
 
-    return (struct mm_q8_rows){
-        j->a8.q + at * MM_QBLOCK + k0 * g.n, j->a8.d + at + t,     j->a8.neg32 + at + t,
-        j->a8.neg16 + 2 * (at + t),          j->a8.sum32 + at + t, j->a8.sum16 + 2 * (at + t)
-    };
+    return (struct mm_q8_rows){ a->q + at * MM_QBLOCK, a->d + at,     a->neg32 + at,
+                                a->neg16 + 2 * at,     a->sum32 + at, a->sum16 + 2 * at };
+}
+
+static struct outliers *outliers(const struct job *j, size_t group, size_t k0)
+{
+    return &j->out[group * mm_div_up(j->in, K_INT8) + k0 / K_INT8];
+}
+
+/* The step above which a block has an outlier of row x. */
+static float outlier_step(const struct job *j, const float *x)
+{
+    return OUTLIER / 127.F * sqrtf(j->k->dot(x, x, j->in) / (float)j->in);
+}
+
+/* rest = x less its block of int8, rounded as quant_q8 does. */
+static void rounding(float *rest, const float *x, size_t n)
+{
+    float top = 0;
+
+    for (size_t i = 0; i < n; i++)
+        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    const float d = top / 127, id = top < 1e-30f ? 0 : 1 / d;
+    for (size_t i = 0; i < n; i++)
+        rest[i] = x[i] - d * rintf(x[i] * id);
+}
+
+/* Row r of a block of rests: of block t of x, or zero. */
+static void put_rest(const struct job *j, const struct mm_q8_rows *to, size_t t, const float *x,
+                     bool outlier, size_t mr, size_t r)
+{
+    const size_t n = mm_min_size(MM_QBLOCK, j->in - t * MM_QBLOCK);
+    float rest[MM_QBLOCK] = { 0 };
+
+    if (outlier)
+        rounding(rest, x + t * MM_QBLOCK, n);
+    j->k->quant_q8(to, rest, n, (int)mr, (int)r);
+}
+
+/* Blocks t .. t + unit, if a row has an outlier there, join the rests of their chunk. */
+static void put_rests(const struct job *j, size_t group, struct span g, size_t t,
+                      const float *const *x, const float *d, const float *step)
+{
+    struct outliers *o = outliers(j, group, t * MM_QBLOCK);
+    const size_t at = t / BLOCKS * BLOCKS + o->n * j->unit;
+    bool any = false;
+
+    for (size_t i = 0; i < j->unit * g.n; i++)
+        any = any || d[i] > step[i % g.n];
+    if (!any)
+        return;
+    o->at[o->n++] = (uint8_t)(t % BLOCKS);
+    for (size_t i = 0; i < j->unit; i++) {
+        const struct mm_q8_rows to = rows8(&j->rest8, j->nb, g, (at + i) * MM_QBLOCK);
+        for (size_t r = 0; r < g.n; r++)
+            put_rest(j, &to, t + i, x[r], d[i * g.n + r] > step[r], g.n, r);
+    }
+}
+
+/* Activations of a group of int8, and what they leave of outliers. */
+static void prepare_int8(const struct job *j, size_t group)
+{
+    struct span g = group_rows(j->rows, j->mr8, group);
+    g.n = j->few ? j->mr8 : g.n;
+    const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, 0);
+    const float *x[MM_MR_FEW];
+    float step[MM_MR_FEW];
+
+    for (size_t r = 0; r < g.n; r++) {
+        x[r] = j->x + mm_min_size(g.r0 + r, j->rows - 1) * j->in;
+        step[r] = outlier_step(j, x[r]);
+        j->k->quant_q8(&a, x[r], j->in, (int)g.n, (int)r);
+    }
+    for (size_t k0 = 0; k0 < j->in; k0 += K_INT8)
+        outliers(j, group, k0)->n = 0;
+    for (size_t t = 0; t < j->nb; t += j->unit)
+        put_rests(j, group, g, t, x, a.d + t * g.n, step);
 }
 
 static void prepare_group(void *arg, size_t i, int thread)
@@ -97,12 +185,7 @@ static void prepare_group(void *arg, size_t i, int thread)
         j->k->pack_a(j->a_to + g.r0 * j->in, j->x + g.r0 * j->in, j->in, j->in, (int)g.n);
         return;
     }
-    struct span g = group_rows(j->rows, j->mr8, i - j->groups);
-    g.n = j->few ? j->mr8 : g.n;
-    const struct mm_q8_rows a = rows8(j, g, 0);
-    for (size_t r = 0; r < g.n; r++)
-        j->k->quant_q8(&a, j->x + mm_min_size(g.r0 + r, j->rows - 1) * j->in, j->in, (int)g.n,
-                       (int)r);
+    prepare_int8(j, i - j->groups);
 }
 
 /* What a tile works on. */
@@ -161,14 +244,51 @@ static bool is_few(const struct job *j, const struct mm_wmat *m)
     return uses_int8(j, m) ? j->few : j->rows <= MM_MR && j->k->mul_half[m->dtype];
 }
 
+/* The panel's blocks of 32 from block t on. */
+static struct mm_q8_panel blocks_from(const struct mm_q8_panel *b, size_t t)
+{
+    const size_t s = t * MM_QBLOCK / b->kind.sub * MM_NR;
+
+    return (struct mm_q8_panel){ b->q + t * MM_QBLOCK * MM_NR, b->d + s, b->m + s, b->kind };
+}
+
+/* c += rests of a group in the chunk at k0, from the chunk's panel b. */
+static void mul_rests(const struct job *j, size_t group, struct span g, size_t k0,
+                      const struct mm_q8_panel *b, float *c)
+{
+    const struct outliers *o = outliers(j, group, k0);
+
+    for (size_t i = 0; i < o->n; i++) {
+        const struct mm_q8_rows a = rows8(&j->rest8, j->nb, g, k0 + i * MM_QBLOCK);
+        const struct mm_q8_panel block = blocks_from(b, o->at[i]);
+        j->k->mul_q8[b->kind.sub == 16][b->kind.min](c, MM_NR, &a, &block, MM_QBLOCK, (int)g.n);
+    }
+}
+
+static void mul_few8(const struct job *j, const struct mm_wmat *m, size_t k0, size_t kc,
+                     const char *b, float *c)
+{
+    const struct span g = { 0, j->mr8 };
+    const struct outliers *o = outliers(j, 0, k0);
+    const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, k0);
+    const size_t n = j->unit * MM_QBLOCK;
+
+    j->k->mul_packed[m->dtype](c, MM_NR, &a, b, kc, (int)g.n);
+    for (size_t i = 0; i < o->n; i++) {
+        const struct mm_q8_rows rest = rows8(&j->rest8, j->nb, g, k0 + i * n);
+        j->k->mul_packed[m->dtype](c, MM_NR, &rest,
+                                   b + mm_wmat_bytes(m, o->at[i] * MM_QBLOCK) * MM_NR, n,
+                                   (int)g.n);
+    }
+}
+
 static void chunk_few(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
                       struct work *w)
 {
     const void *b = mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed);
 
     if (uses_int8(j, t->m)) {
-        const struct mm_q8_rows a = rows8(j, (struct span){ 0, j->mr8 }, k0);
-        j->k->mul_packed[t->m->dtype](w->c, MM_NR, &a, b, kc, (int)j->mr8);
+        mul_few8(j, t->m, k0, kc, b, w->c);
     } else
         j->k->mul_half[t->m->dtype](w->c, MM_NR, j->a + k0 * j->rows, b, kc, (int)j->rows);
 }
@@ -201,11 +321,13 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
     j->k->unpack[t->m->dtype](&b, mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed), kc);
     for (size_t i = g0; i < g0 + groups; i++) {
         const struct span g = group_rows(j->rows, j->mr8, i);
-        const struct mm_q8_rows a = rows8(j, g, k0);
+        const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, k0);
+        float *c = w->c + (g.r0 - t->first) * MM_NR;
         fetch_next(t, panel, k0, kc, i - g0, groups);
         if (k0 + kc == j->in)
             fetch(t, panel, g);
-        mul(w->c + (g.r0 - t->first) * MM_NR, MM_NR, &a, &b, kc, (int)g.n);
+        mul(c, MM_NR, &a, &b, kc, (int)g.n);
+        mul_rests(j, i, g, k0, &b, c);
         if (k0 + kc == j->in)
             finish(t, panel, g, j->k, w->c);
     }
@@ -214,7 +336,7 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
 static void mul_panel(const struct job *j, const struct tile *t, size_t panel, struct work *w)
 {
     const bool int8 = uses_int8(j, t->m), few = is_few(j, t->m);
-    const size_t step = !int8 ? MM_WMAT_K : few && t->m->packed ? j->in : K_INT8;
+    const size_t step = int8 ? K_INT8 : MM_WMAT_K;
 
     memset(w->c, 0, (few ? MM_MR : t->rows) * MM_NR * sizeof(*w->c));
     for (size_t k0 = 0; k0 < j->in; k0 += step)
@@ -274,26 +396,45 @@ static bool reserve(size_t *at, size_t *total, size_t count, size_t size)
            mm_size_add(*total, bytes, total);
 }
 
+/* Room for blocks of int8 activations: where its parts will be. */
+static bool reserve_rows8(size_t at[6], size_t *total, size_t blocks)
+{
+    static const size_t bytes[6] = { MM_QBLOCK, 4, 4, 8, 4, 8 };
+    bool fits = true;
+
+    for (int i = 0; i < 6; i++)
+        fits = fits && reserve(&at[i], total, blocks, bytes[i]);
+    return fits;
+}
+
+static struct mm_q8_rows rows8_at(char *mem, const size_t at[6])
+{
+    void *p[6];
+
+    for (int i = 0; i < 6; i++)
+        p[i] = mem + at[i];
+    return (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
+}
+
 /* Activations and scratch of a product in one block: the pool's, or *own. */
 static bool allocate(struct job *j, struct mm_pool *p, void **own)
 {
-    size_t a, q, d, n32, n16, s32, s16, work, total = 0, blocks;
+    const size_t rows8 = !j->groups8 ? 0 : j->few ? j->mr8 : j->rows;
+    size_t a, a8[6], rest8[6], out, work, total = 0, blocks, chunks;
 
-    if (!mm_size_mul(!j->groups8 ? 0
-                     : j->few    ? j->mr8
-                                 : j->rows,
-                     j->nb, &blocks) ||
+    if (!mm_size_mul(rows8, j->nb, &blocks) ||
+        !mm_size_mul(j->groups8, mm_div_up(j->in, K_INT8), &chunks) ||
         !reserve(&work, &total, (size_t)mm_pool_threads(p), sizeof(struct work)) ||
         !reserve(&a, &total, j->groups ? j->rows : 0, j->in * sizeof(float)) ||
-        !reserve(&q, &total, blocks, MM_QBLOCK) || !reserve(&d, &total, blocks, 4) ||
-        !reserve(&n32, &total, blocks, 4) || !reserve(&n16, &total, blocks, 8) ||
-        !reserve(&s32, &total, blocks, 4) || !reserve(&s16, &total, blocks, 8))
+        !reserve_rows8(a8, &total, blocks) || !reserve_rows8(rest8, &total, blocks) ||
+        !reserve(&out, &total, chunks, sizeof(*j->out)))
         return false;
     char *mem = p ? mm_pool_scratch(p, total) : (*own = aligned_alloc(64, total));
     if (!mem)
         return false;
-    void *at[] = { mem + d, mem + n32, mem + n16, mem + s32, mem + s16 };
-    j->a8 = (struct mm_q8_rows){ (int8_t *)mem + q, at[0], at[1], at[2], at[3], at[4] };
+    j->a8 = rows8_at(mem, a8);
+    j->rest8 = rows8_at(mem, rest8);
+    j->out = (struct outliers *)(void *)(mem + out);
     j->work = (struct work *)(void *)(mem + work);
     if (j->groups)
         j->a = j->a_to = (float *)(void *)(mem + a);
@@ -316,6 +457,10 @@ static void choose_groups(struct job *j)
         j->few =
             j->few && (!mm_dtype_quantised(j->m[i]->dtype) || j->k->mul_packed[j->m[i]->dtype]);
     j->mr8 = MM_MR8;
+    j->unit = 1;
+    for (int i = 0; j->few && i < j->n; i++)
+        if (mm_dtype_quantised(j->m[i]->dtype) && mm_dtype_block(j->m[i]->dtype) > MM_QBLOCK)
+            j->unit = mm_dtype_block(j->m[i]->dtype) / MM_QBLOCK;
     if (j->few)
         for (j->mr8 = 1; j->mr8 < j->rows; j->mr8 *= 2)
             continue;

@@ -538,7 +538,7 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h)
 {
-    struct mm_var *l = mm_linear_fine(c, h, m->head);
+    struct mm_var *l = mm_linear(c, h, m->head, NULL);
 
     if (l)
         mm_times_lap_linear(c, MM_LLAMA_HEAD, (size_t)h->t.shape[0],

@@ -19,10 +19,6 @@
 struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
                          const struct mm_var *b);
 
-/* mm_linear_fine: mm_linear without bias, x [rows, in]; where activations would be
- * int8 they are two terms of it: for the head, whose errors nothing evens out. */
-struct mm_var *mm_linear_fine(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w);
-
 /* mm_linear_group: n products of the same x into y[0..n-1] (q, k, v). b may be NULL. */
 void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x,
                      const struct mm_var *const *w, const struct mm_var *const *b, int n);

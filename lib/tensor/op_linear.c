@@ -141,41 +141,6 @@ struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct 
     return c->err.code ? NULL : with_lora(c, y, x, w);
 }
 
-/* n rows x W^T in two terms; z [2 n, out] and two [2 n, in] are scratch */
-static int fine_rows(const struct mm_ctx *c, float *y, const float *x, size_t n,
-                     const struct mm_wmat *m, float *z, float *two)
-{
-    const size_t in = mm_wmat_in(m), out = mm_wmat_out(m);
-
-    memcpy(two, x, n * in * sizeof(*x));
-    for (size_t r = 0; r < n; r++)
-        mm_wmat_residual(two + (n + r) * in, x + r * in, in);
-    const int rc = mm_wmat_mul(z, two, 2 * n, m, NULL, c->arith, c->pool);
-    mm_kern()->add(y, z, z + n * out, n * out);
-    return rc;
-}
-
-struct mm_var *mm_linear_fine(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w)
-{
-    enum { STEP = 32 };
-
-    if (!x || !w || !w->w || w->lora || c->tape || !(c->arith & MM_ARITH_FAST) ||
-        !mm_dtype_quantised(mm_wmat_dtype(w->w)))
-        return mm_linear(c, x, w, NULL);
-    const size_t rows = (size_t)x->t.shape[0], in = mm_wmat_in(w->w), out = mm_wmat_out(w->w);
-    const size_t step = rows < STEP ? rows : STEP;
-    struct mm_var *y = linear_result(c, x, w, NULL);
-    const struct mm_arena_mark mark = mm_arena_mark(c->arena);
-    float *two = mm_ctx_alloc(c, 2 * step * in, sizeof(*two));
-    float *z = mm_ctx_alloc(c, 2 * step * out, sizeof(*z));
-
-    for (size_t r = 0; y && two && z && r < rows; r += step)
-        check(c, fine_rows(c, mm_f32(y) + r * out, mm_f32(x) + r * in,
-                           rows - r < step ? rows - r : step, w->w, z, two));
-    mm_arena_release(c->arena, mark);
-    return c->err.code ? NULL : y;
-}
-
 void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x,
                      const struct mm_var *const *w, const struct mm_var *const *b, int n)
 {

@@ -237,6 +237,56 @@ static void test_group(void **state)
     mm_pool_free(p);
 }
 
+/* The error is that of activations without their few outliers: of each block a step of 1/127
+ * of its largest but them, evenly spread, or twice that; and the bits are those of the row alone. */
+static void check_outliers(enum mm_dtype t, size_t rows, struct mm_rng *r)
+{
+    enum { IN = 2304, OUT = 40 }; /* three chunks of k */
+    void *w = weights(t, OUT, IN, r);
+    struct mm_wmat *m = wrap(t, OUT, IN, w, MM_WMAT_PACK);
+    float *x = malloc(rows * IN * 4), *y = malloc(rows * OUT * 4), one[OUT], row[IN];
+    double err = 0, var = 0;
+
+    kt_fill(x, rows * IN, r, false);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t o = 0; o < 3; o++)
+            x[i * IN + (i * 331 + o * 809) % IN] = 100 + 3.3F * (float)o;
+    assert_int_equal(mm_wmat_mul(y, x, rows, m, NULL, MM_ARITH_FAST, NULL), 0);
+    for (size_t o = 0; o < OUT; o++) {
+        mm_wmat_row(row, m, o);
+        for (size_t i = 0; i < rows; i++) {
+            double sum = 0;
+            for (size_t k = 0; k < IN; k++) {
+                sum += (double)row[k] * (double)x[i * IN + k];
+                var += (double)row[k] * (double)row[k] * pow(2.1 / 127, 2) / 12;
+            }
+            err += pow((double)y[i * OUT + o] - sum, 2);
+        }
+    }
+    KT_CHECK(err <= 4 * var, "%s, %zu rows: error %g, expected %g", mm_dtype_name(t), rows,
+             sqrt(err), sqrt(var));
+    for (size_t i = 0; i < rows; i++) {
+        assert_int_equal(mm_wmat_mul(one, x + i * IN, 1, m, NULL, MM_ARITH_FAST, NULL), 0);
+        assert_memory_equal(y + i * OUT, one, sizeof(one));
+    }
+    free(x);
+    free(y);
+    free(w);
+    mm_wmat_free(m);
+}
+
+static void test_outliers(void **state)
+{
+    static const size_t rows[] = { 1, 3, 8, 13 };
+    struct mm_rng r;
+
+    (void)state;
+    mm_rng_seed(&r, 5);
+    for (size_t t = 0; t < TYPES; t++)
+        for (size_t i = 0; mm_dtype_quantised(types[t]) && i < 4; i++)
+            check_outliers(types[t], rows[i], &r);
+}
+
 /* NaN stays in its row. */
 static void test_rows_apart(void **state)
 {
@@ -348,9 +398,10 @@ static void test_other_types(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_group),  cmocka_unit_test(test_rows_apart),
-        cmocka_unit_test(test_mul_t),  cmocka_unit_test(test_other_types),
+        cmocka_unit_test(test_golden),     cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_group),      cmocka_unit_test(test_outliers),
+        cmocka_unit_test(test_rows_apart), cmocka_unit_test(test_mul_t),
+        cmocka_unit_test(test_other_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

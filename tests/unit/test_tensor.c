@@ -219,45 +219,6 @@ static void packed_and_plain_weights_agree(void **state)
     mm_ctx_free(&c);
 }
 
-static double distance(const struct mm_var *a, const struct mm_var *b)
-{
-    double d = 0, n = 0;
-
-    for (size_t i = 0; i < mm_tensor_count(&a->t); i++) {
-        d += pow((double)mm_f32(a)[i] - (double)mm_f32(b)[i], 2);
-        n += pow((double)mm_f32(b)[i], 2);
-    }
-    return sqrt(d / n);
-}
-
-/* Two terms of int8 hold 15 bits of the activations: far nearer than one term. */
-static void a_fine_product_is_nearly_exact(void **state)
-{
-    enum { ROWS = 35, IN = 96, OUT = 40 }; /* more rows than go at once */
-    const int64_t xs[] = { ROWS, IN }, ws[] = { OUT, IN };
-    static uint8_t blocks[OUT * IN / 32 * 34];
-    struct mm_tensor q = { .dtype = MM_Q8_0, .ndim = 2, .shape = { OUT, IN }, .data = blocks };
-    struct mm_ctx c;
-    (void)state;
-
-    start(&c, NULL);
-    struct mm_var *w = filled(&c, 2, ws, 3, false), *x = filled(&c, 2, xs, 4, false);
-    for (size_t o = 0; o < OUT; o++)
-        mm_quant_row(blocks + o * (IN / 32) * 34, MM_Q8_0, mm_f32(w) + o * IN, IN);
-    assert_int_equal(mm_wmat_new(&w->w, &q, MM_WMAT_PACK, NULL, NULL), 0);
-    const struct mm_var *exact = mm_linear_fine(&c, x, w);
-    assert_memory_equal(mm_f32(exact), mm_f32(mm_linear(&c, x, w, NULL)),
-                        mm_tensor_bytes(&exact->t));
-    c.arith = MM_ARITH_FAST;
-    const struct mm_var *fine = mm_linear_fine(&c, x, w), *one = mm_linear(&c, x, w, NULL);
-    assert_int_equal(c.err.code, 0);
-    assert_true(distance(fine, exact) < 1e-4);
-    if (mm_kern()->int8)
-        assert_true(distance(one, exact) > 1e-3);
-    mm_wmat_free(w->w);
-    mm_ctx_free(&c);
-}
-
 /* --- threads ----------------------------------------------------------------------------- */
 
 enum { ROWS = 70, D = 768, LEAVES = 8 };
@@ -416,7 +377,6 @@ int main(void)
         cmocka_unit_test(reset_forgets_all_but_owned_gradients),
         cmocka_unit_test(frozen_parts_record_nothing),
         cmocka_unit_test(packed_and_plain_weights_agree),
-        cmocka_unit_test(a_fine_product_is_nearly_exact),
         cmocka_unit_test(same_bytes_for_any_number_of_threads),
         cmocka_unit_test(a_stage_is_traced_by_its_name),
         cmocka_unit_test(patches_are_rows_of_channels),
