@@ -19,7 +19,8 @@
 enum { LOGITS = 4 << 20, LEAST = 64, MOST = 1024 }; /* numbers of a chunk; its rows */
 
 struct head {
-    const struct mm_wmat *w;
+    const struct mm_wmat *w; /* or NULL: */
+    const float *plain;      /* [vocab, dim] */
     size_t vocab, dim, rows; /* rows: with a target */
     const int32_t *target;   /* [rows] */
     float scale;
@@ -55,15 +56,33 @@ static void loss_range(void *arg, size_t from, size_t to)
     }
 }
 
+static int logits(struct mm_ctx *c, struct head *s, const float *h, size_t n)
+{
+    if (s->w)
+        return mm_wmat_mul(s->x, h, n, s->w, NULL, c->arith, c->pool);
+    return mm_gemm(MM_NOTRANS, MM_TRANS, n, s->vocab, s->dim, 1, h, s->dim, s->plain, s->dim, 0,
+                   s->x, s->vocab, c->pool);
+}
+
+static int back_h(struct mm_ctx *c, struct head *s, size_t n)
+{
+    float *dh = s->dh + s->first * s->dim;
+
+    if (s->w)
+        return mm_wmat_mul_t(dh, s->x, n, s->w, c->pool);
+    return mm_gemm(MM_NOTRANS, MM_NOTRANS, n, s->dim, s->vocab, 1, s->x, s->vocab, s->plain,
+                   s->dim, 0, dh, s->dim, c->pool);
+}
+
 static bool chunk(struct mm_ctx *c, struct head *s, size_t n)
 {
     const float *h = s->h + s->first * s->dim;
-    int rc = mm_wmat_mul(s->x, h, n, s->w, NULL, c->arith, c->pool);
+    int rc = logits(c, s, h, n);
 
     if (rc == 0) {
         mm_range_run(c, n, 4 * s->vocab, loss_range, s);
         if (s->dh)
-            rc = mm_wmat_mul_t(s->dh + s->first * s->dim, s->x, n, s->w, c->pool);
+            rc = back_h(c, s, n);
     }
     if (rc == 0 && s->dw)
         rc = mm_gemm(MM_TRANS, MM_NOTRANS, s->vocab, s->dim, n, 1, s->x, s->vocab, h, s->dim, 1,
@@ -133,19 +152,17 @@ struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const stru
                             const int32_t *target, float scale)
 {
     const struct mm_var *const in[] = { h, w };
-    struct mm_wmat *own = NULL;
     int32_t *row = NULL;
 
     if (!h || !w)
         return NULL;
     assert(h->t.ndim == 2 && w->t.ndim == 2 && w->t.shape[1] == h->t.shape[1]);
     struct head s = { .vocab = (size_t)w->t.shape[0], .dim = (size_t)w->t.shape[1],
-                      .scale = scale, .w = w->w };
+                      .scale = scale, .w = w->w, .plain = w->t.data };
     const bool records = mm_tape_records(c, in, 2);
     struct mm_var *y = mm_var_new(c, 0, NULL);
-    if (!y || (!s.w && mm_wmat_new(&own, &w->t, MM_WMAT_BORROW, c->pool, &c->err) < 0))
+    if (!y)
         return NULL;
-    s.w = own ? own : s.w;
     /* dh first: what lies behind it goes with the scope */
     if (records && h->needs_grad)
         s.dh = mm_ctx_alloc(c, mm_tensor_count(&h->t), sizeof(float));
@@ -158,7 +175,6 @@ struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const stru
     if (!c->err.code)
         memcpy(kept, row, s.rows * sizeof(*kept));
     mm_arena_release(c->arena, mark);
-    mm_wmat_free(own);
     struct saved *saved = mm_tape_push(c, y, head_back, in, 2, sizeof(*saved));
     if (saved)
         *saved = (struct saved){ .dh = s.dh, .rows = s.rows, .row = kept };

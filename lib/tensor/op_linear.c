@@ -120,23 +120,35 @@ static struct mm_var *with_lora(struct mm_ctx *c, struct mm_var *y, const struct
                   mm_linear(c, mm_scale(c, mm_linear(c, x, l->a, NULL), l->scale), l->b, NULL));
 }
 
+/* y = x W^T + b with a weight that is plain f32. */
+static int product(struct mm_ctx *c, const struct mm_var *y, const struct mm_var *x, size_t rows,
+                   const struct mm_var *w, const struct mm_var *b)
+{
+    const size_t out = (size_t)w->t.shape[0], in = (size_t)w->t.shape[1];
+
+    for (size_t r = 0; b && r < rows; r++)
+        memcpy(mm_f32(y) + r * out, mm_f32(b), out * sizeof(float));
+    return mm_gemm(MM_NOTRANS, MM_TRANS, rows, out, in, 1, mm_f32(x), in, mm_f32(w), in,
+                   b ? 1 : 0, mm_f32(y), out, c->pool);
+}
+
 struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct mm_var *w,
                          const struct mm_var *b)
 {
-    struct mm_wmat *own;
-    const struct mm_wmat *m;
     struct mm_var *y;
     size_t rows;
 
     if (!x || !w)
         return NULL;
     y = linear_result(c, x, w, b);
-    m = y ? matrix(c, w, &own) : NULL;
-    if (!m)
+    if (!y)
         return NULL;
     rows = mm_tensor_count(&x->t) / last_axis(&x->t);
-    check(c, mm_wmat_mul(mm_f32(y), mm_f32(x), rows, m, b ? mm_f32(b) : NULL, c->arith, c->pool));
-    mm_wmat_free(own);
+    if (!w->w)
+        check(c, product(c, y, x, rows, w, b));
+    else
+        check(c, mm_wmat_mul(mm_f32(y), mm_f32(x), rows, w->w, b ? mm_f32(b) : NULL, c->arith,
+                             c->pool));
     linear_record(c, y, x, w, b);
     return c->err.code ? NULL : with_lora(c, y, x, w);
 }
