@@ -14,7 +14,8 @@
 #
 # A position of the language model costs about 0.45 GFLOP forward and backward; many
 # questions about one picture share its 64.  Interrupt it at will: the same command goes
-# on from the last checkpoint, which is never older than ten minutes.
+# on from the last checkpoint, which is never older than ten minutes.  Another TOWER, or one
+# that has changed, needs another W.
 
 BIN ?= build/release/bin
 W ?= build/train/llava-smollm2
@@ -86,7 +87,7 @@ $(W)/data/talks.mmt: $(talks)
 $(W)/stage1/model.safetensors: $(W)/data/captions.mmt
 	$(BIN)/mm-llm -q -m $(LM) -n 0 -p x >/dev/null 2>&1 || sh $(here)../mm-get $(LM)
 	$(train) llava-align -o $(@D) -m $(LM) --vision-tower $(abspath $(TOWER)) --features $< -B $(ALIGN_BATCH) \
-	    --lr 0.002 $(call steps,$(ALIGN_STEPS)) $(W)/data/captions.json
+	    --lr 0.002 --warmup 0.1 $(call steps,$(ALIGN_STEPS)) $(W)/data/captions.json
 
 $(W)/stage2/model.safetensors: $(W)/stage1/model.safetensors $(W)/data/talks.mmt
 	$(train) llava-instruct -o $(@D) -m $(LM) --projector $(W)/stage1 --features $(W)/data/talks.mmt --lora 16 \
