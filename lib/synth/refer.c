@@ -113,9 +113,15 @@ static float along(const struct mm_scene *s, int k, enum mm_side side)
     }
 }
 
+/* Of what is heard one after another nothing is above or below. */
+static bool has_side(const struct mm_scene *s, enum mm_side side)
+{
+    return s->tier != MM_SOUNDS || side == MM_SIDE_LEFT || side == MM_SIDE_RIGHT;
+}
+
 bool mm_lies(const struct mm_scene *s, int a, int b, enum mm_side side)
 {
-    return along(s, a, side) - along(s, b, side) >= plainly;
+    return has_side(s, side) && along(s, a, side) - along(s, b, side) >= plainly;
 }
 
 const char *mm_side_phrase(enum mm_side side, enum mm_tier tier)
@@ -147,7 +153,7 @@ int mm_outermost(const struct mm_scene *s, enum mm_side side)
 {
     int best = 0;
 
-    if (s->n < 2)
+    if (s->n < 2 || !has_side(s, side))
         return -1;
     for (int i = 1; i < s->n; i++)
         if (along(s, i, side) > along(s, best, side))

@@ -18,6 +18,7 @@
 #include "media/audio.h"
 #include "media/image.h"
 #include "synth/movie.h"
+#include "synth/refer.h"
 #include "synth/scene.h"
 #include "synth/sound.h"
 #include "synth/voice.h"
@@ -175,6 +176,34 @@ static void test_sounds(void **state)
     mm_scene_maker_free(m);
 }
 
+/* What is asked of the order of sounds, and the answers. */
+static void test_order(void **state)
+{
+    const struct mm_scene_opts o = { .seed = 2, .tiers = 1u << MM_SOUNDS };
+    struct mm_scene_maker *m;
+    struct mm_scene s;
+
+    (void)state;
+    assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(mm_scene_make(&s, m, i, NULL), 0);
+        for (int side = 0; side < MM_NSIDES; side++) {
+            const bool before = strcmp(mm_side_phrase(side, s.tier), "before") == 0;
+            const bool first = strcmp(mm_outermost_name(side, s.tier), "first sound") == 0;
+            const int k = mm_outermost(&s, side);
+
+            assert_true(k == -1 || k == (first ? 0 : s.n - 1));
+            for (int a = 0; a < s.n; a++)
+                for (int b = 0; b < s.n; b++)
+                    if (mm_lies(&s, a, b, side))
+                        assert_int_equal(a < b, before);
+        }
+        assert_int_equal(mm_outermost(&s, MM_SIDE_LEFT), s.n > 1 ? 0 : -1);
+        assert_int_equal(mm_lies(&s, 0, s.n - 1, MM_SIDE_LEFT), s.n > 1);
+    }
+    mm_scene_maker_free(m);
+}
+
 /* A tone of 400 Hz at 22,050 samples a second is 400 Hz, times how fast it is played. */
 static void test_voices(void **state)
 {
@@ -234,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_clips),
         cmocka_unit_test(test_movie),
         cmocka_unit_test(test_sounds),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_voices),
     };
 
