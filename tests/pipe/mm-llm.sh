@@ -145,6 +145,17 @@ same "each" out " the the
 t "a turn" 0 sh -c "echo hello | mm-llm -m '$V' --template vicuna_v1 --chat -n 2 --logit-bias '$the=1e6'"
 same "has none" out "the the"
 
+# several questions about each of several things, every answer of one token
+for thing in $(seq 6); do
+    for q in a b c d e; do echo "{\"prompt\":\"$thing $(seq -s ' ' $thing 20), $q\"}"; done
+done >shared.jsonl
+for n in 1 8; do
+    mm-llm -m "$V" --prompts shared.jsonl -n 1 -B $n -v 2>err >$n.out
+    sed -n 's/.*prefill: \([0-9]*\) positions.*, \([0-9]*\) reused.*/\1/p' err >$n.computed
+done
+cmp 1.out 8.out && test "$(cat 8.computed)" -le "$(cat 1.computed)"
+ok "what a short answer computed is not lost to those that wait for it" $?
+
 # --- states
 t "a state is saved" 0 sh -c "mm-llm -m '$M' -p 'USER: <image>' -n 0 --save-state s.mmt <cat.mmt"
 t "and continued" 0 sh -c "mm-llm -m '$M' --load-state s.mmt -p '\\nDescribe the cup. ASSISTANT:' -n 8 -v"
