@@ -1,8 +1,8 @@
 # ask.awk: what eval.mk asks of the pictures of a folder.  Reads questions.jsonl of mm-synth;
-# writes DIR/prompts.jsonl, DIR/blind.jsonl (without the picture) and DIR/wrong.jsonl (of the
-# scene before, the first picture of the last), as mm-llm --prompts takes them: of each
-# picture a caption, then the questions.  DIR/ids and DIR/wrong-ids say line by line
-# what was asked.
+# writes, as mm-llm --prompts takes them, DIR/prompts.jsonl: of each picture a caption, its
+# questions, then the same of the scene before (of the first picture: of the last scene);
+# and DIR/blind.jsonl: the first two without the picture.  DIR/ids and DIR/blind-ids say line by
+# line what was asked: members of an object.
 
 BEGIN { FS = "\"" } # question_id is in $3, image in $6, text in $10: see mm_doc_vqa
 
@@ -27,13 +27,20 @@ $6 != image[n] {
     ask(n, ", \"question_id\": " $3, $10)
 }
 
+function name(file, scene, how,   id, n, i) {
+    n = split(ids[scene], id, "\n")
+    for (i = 1; i < n; i++)
+        printf "\"picture\": \"%s\", %s\n", how, id[i] >file
+}
+
 END {
     for (i = 1; i <= n; i++) {
         before = i > 1 ? i - 1 : n
         put(dir "/prompts.jsonl", image[i], i, "<image>\\n")
+        name(dir "/ids", i, "seen")
+        put(dir "/prompts.jsonl", image[i], before, "<image>\\n")
+        name(dir "/ids", before, "wrong")
         put(dir "/blind.jsonl", image[i], i, "")
-        put(dir "/wrong.jsonl", image[i], before, "<image>\\n")
-        printf "%s", ids[i] >dir "/ids"
-        printf "%s", ids[before] >dir "/wrong-ids"
+        name(dir "/blind-ids", i, "blind")
     }
 }

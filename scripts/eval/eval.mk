@@ -69,6 +69,7 @@ define name
 @rm $@.part
 endef
 
+# its own questions and those of the scene before go together: a picture is read once
 $(out)/%.seen.jsonl: $(world)/%/prompts.jsonl $(files)
 	$(call say,$(MODEL) $*)
 	@mkdir -p $(@D)
@@ -79,22 +80,16 @@ $(out)/%.blind.jsonl: $(world)/%/prompts.jsonl $(files)
 	$(call say,$(MODEL) $* without the picture)
 	@mkdir -p $(@D)
 	@$(llm) --prompts $(<D)/blind.jsonl >$@.part
-	$(call name,$(<D)/ids)
+	$(call name,$(<D)/blind-ids)
 
-$(out)/%.wrong.jsonl: $(world)/%/prompts.jsonl $(files)
-	$(call say,$(MODEL) $* with a wrong one)
-	@mkdir -p $(@D)
-	@cd $(<D) && $(pictures) | $(llm) --prompts wrong.jsonl >$(abspath $@).part
-	$(call name,$(<D)/wrong-ids)
-
-answers := $(foreach c,seen blind wrong,$(sets:%=$(out)/%.$c.jsonl))
+answers := $(foreach c,seen blind,$(sets:%=$(out)/%.$c.jsonl))
 score := mm-eval world --bootstrap 1000 $(foreach s,$(sets),--ref $(world)/$s/scenes.jsonl) \
 	--pred $(out)/seen.jsonl --blind $(out)/blind.jsonl --wrong $(out)/wrong.jsonl
 line := sed 's|^{|{"model": "$(MODEL)", |'
 
 .PHONY: table
 table: $(answers)
-	@for c in seen blind wrong; do cat $(sets:%=$(out)/%.$$c.jsonl) >$(out)/$$c.jsonl; done
+	@for c in seen blind wrong; do cat $^ | grep "^{\"picture\": \"$$c\"" >$(out)/$$c.jsonl; done
 	@printf '\n%s: $(N) test scenes each of %s\n' '$(MODEL)' '$(filter-out artist,$(sets))'
 	@$(score) --table >$(out)/table.txt.part
 	@mv $(out)/table.txt.part $(out)/table.txt

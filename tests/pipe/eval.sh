@@ -46,7 +46,7 @@ ok 'with what is missing' $?
 sleep 1
 touch model/*.safetensors
 t 'another model' 0 evaluate
-test "$(grep -c EVAL out)" = 12
+test "$(grep -c EVAL out)" = 8
 ok 'answers anew' $?
 
 # what was asked of which picture
@@ -54,22 +54,23 @@ ok 'answers anew' $?
 import json
 def lines(f): return [json.loads(l) for l in open('w/world-6/shapes/' + f + '.jsonl')]
 scenes, q = lines('scenes'), lines('questions')
-asked, blind, wrong = map(lines, ('prompts', 'blind', 'wrong'))
-ids, wrong_ids = ([json.loads('{' + l + '}') for l in open('w/world-6/shapes/' + f)] for f in ('ids', 'wrong-ids'))
-assert len(ids) == len(scenes) + len(q) == len(asked) == len(blind) == len(wrong) == len(wrong_ids)
+asked, blind = map(lines, ('prompts', 'blind'))
+ids, blind_ids = ([json.loads('{' + l + '}') for l in open('w/world-6/shapes/' + f)] for f in ('ids', 'blind-ids'))
+assert len(ids) == 2 * (len(scenes) + len(q)) == len(asked) and 2 * len(blind_ids) == 2 * len(blind) == len(asked)
 text = {x['question_id']: x['text'] for x in q}
 names = ['images/%s.png' % s['id'] for s in scenes]
 want = lambda i: text[i['question_id']] if 'question_id' in i else 'Describe the picture.'
-for i, a, b in zip(ids, asked, blind):
-    assert (a['source'], a['prompt'], b['prompt']) == (i['image'], '<image>\n' + want(i), want(i))
-for i, a in zip(wrong_ids, wrong):
-    assert a['source'] == names[(names.index(i['image']) + 1) % len(names)] and a['prompt'] == '<image>\n' + want(i)
-assert [a['source'] for a in wrong] == sorted(a['source'] for a in wrong)
-for f in ('seen', 'blind', 'wrong'):
+for i, b in zip(blind_ids, blind):
+    assert i['picture'] == 'blind' and b['prompt'] == want(i)
+for i, a in zip(ids, asked):
+    shown = (names.index(i['image']) + (i['picture'] == 'wrong')) % len(names)
+    assert (a['source'], a['prompt']) == (names[shown], '<image>\n' + want(i))
+assert [a['source'] for a in asked] == sorted(a['source'] for a in asked)
+key = lambda i: (i['image'], i.get('question_id', -1))
+assert sorted(key(i) for i in ids if i['picture'] == 'wrong') == sorted(map(key, blind_ids))
+for f, of, i in (('seen', asked, ids), ('blind', blind, blind_ids)):
     got = [json.loads(l) for l in open('w/model-6/shapes.%s.jsonl' % f)]
-    of = {'seen': asked, 'blind': blind, 'wrong': wrong}[f]
-    assert [(g['source'], g['image'], g.get('question_id')) for g in got] == \
-        [([a['source']], i['image'], i.get('question_id')) for a, i in zip(of, wrong_ids if f == 'wrong' else ids)]
+    assert [(g['source'], g['picture'], key(g)) for g in got] == [([a['source']], b['picture'], key(b)) for a, b in zip(of, i)]
 P
 ok 'each answer is of its question' $?
 t 'a model that is not there' 2 evaluate MODEL=nowhere

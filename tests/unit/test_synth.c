@@ -616,6 +616,46 @@ static void test_sprites(void **state)
     remove_sprites(dir);
 }
 
+/* Things and words: a scene that one split shows no other does. */
+static void test_splits(void **state)
+{
+    static uint64_t hash[3][SCENES];
+    char dir[] = "/tmp/test_synth.XXXXXX";
+    struct mm_sprites *sprites;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    write_sprites(dir);
+    assert_int_equal(mm_sprites_open(&sprites, dir, NULL, NULL), 0);
+    for (int tier = MM_THINGS; tier <= MM_WORDS; tier++) {
+        size_t common = 0;
+
+        for (int split = 0; split < 3; split++) {
+            const struct mm_scene_opts o = { .seed = 7, .split = (enum mm_split)split, .fonts = 3,
+                                             .tiers = 1u << tier, .sprites = sprites, .hidden = 0.25 };
+            struct mm_scene_maker *m;
+            struct mm_scene s;
+
+            assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
+            for (int i = 0; i < SCENES; i++) {
+                assert_int_equal(mm_scene_make(&s, m, (uint64_t)i, NULL), 0);
+                hash[split][i] = mm_scene_hash(&s, sprites);
+            }
+            mm_scene_maker_free(m);
+            qsort(hash[split], SCENES, sizeof(hash[0][0]), by_value);
+            for (int i = 1; i < SCENES; i++)
+                common += hash[split][i] == hash[split][i - 1];
+        }
+        assert_true(common > 0); /* so the same scene twice is likely */
+        for (int a = 0; a < 3; a++)
+            for (int i = 0; i < SCENES; i++)
+                for (int b = 0; b < a; b++)
+                    assert_null(bsearch(&hash[a][i], hash[b], SCENES, sizeof(hash[0][0]), by_value));
+    }
+    mm_sprites_close(sprites);
+    remove_sprites(dir);
+}
+
 static void test_fonts(void **state)
 {
     struct mm_strings files = { 0 };
@@ -661,7 +701,7 @@ int main(void)
         cmocka_unit_test(test_wordings),    cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_png),         cmocka_unit_test(test_picture),
         cmocka_unit_test(test_documents),   cmocka_unit_test(test_sprites),
-        cmocka_unit_test(test_fonts),
+        cmocka_unit_test(test_fonts),        cmocka_unit_test(test_splits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
