@@ -16,7 +16,7 @@ W ?= build/eval
 SPRITES ?= build/sprites
 BATCH ?= 32
 TOKENS ?= 128
-CAPTION ?= Describe the picture.
+CAPTION ?= Describe this picture in one sentence.
 
 here := $(dir $(lastword $(MAKEFILE_LIST)))
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -36,7 +36,7 @@ say = @echo "  EVAL $1"
 .PHONY: all
 # one model after the other: each takes all cores
 all:
-	@for m in $(MODEL); do $(MAKE) --no-print-directory -f $(here)eval.mk table MODEL="$$m"; done
+	@for m in $(MODEL); do $(MAKE) --no-print-directory -f $(here)eval.mk table MODEL="$$m" || exit; done
 
 $(world)/shapes/scenes.jsonl: opts := -s 1 -n $(N) --tier shapes
 $(world)/words/scenes.jsonl: opts := -s 1 -n $(N) --tier words

@@ -59,7 +59,7 @@ ids, blind_ids = ([json.loads('{' + l + '}') for l in open('w/world-6/shapes/' +
 assert len(ids) == 2 * (len(scenes) + len(q)) == len(asked) and 2 * len(blind_ids) == 2 * len(blind) == len(asked)
 text = {x['question_id']: x['text'] for x in q}
 names = ['images/%s.png' % s['id'] for s in scenes]
-want = lambda i: text[i['question_id']] if 'question_id' in i else 'Describe the picture.'
+want = lambda i: text[i['question_id']] if 'question_id' in i else 'Describe this picture in one sentence.'
 for i, b in zip(blind_ids, blind):
     assert i['picture'] == 'blind' and b['prompt'] == want(i)
 for i, a in zip(ids, asked):
