@@ -8,9 +8,9 @@
 # they are: features are computed once, and a projector (stage 1: captions) and adapters
 # of rank 16 beside every linear layer (stage 2: talks) are all that is trained and ships.
 #
-# Talks are of three kinds.  Without a system text answers are as short as the small
-# LLaVA's, and sentences where the question asks for one; so mm-vqa asks.  Below SmolLM2's own system text,
-# which mm-chat leaves in place, every answer is a whole sentence.
+# Talks are of three kinds.  Without a system text, as mm-vqa asks, answers are as short as
+# the small LLaVA's, and sentences where the question wants one.  Below SmolLM2's own
+# system text, which mm-chat leaves in place, every answer is a whole sentence.
 #
 # A position of the language model costs about 0.45 GFLOP forward and backward; many
 # questions about one picture share its 64.  Interrupt it at will: the same command goes
