@@ -477,11 +477,13 @@ static int add_question(struct world *w, const json_t *scene, const json_t *q, c
 static int add_questions(struct world *w, const json_t *scene, const char *id, const char *tier)
 {
     const json_t *questions = json_object_get(scene, "questions");
-    const json_int_t first = 64 * json_integer_value(json_object_get(scene, "index"));
+    const json_int_t index = json_integer_value(json_object_get(scene, "index"));
 
+    if (index < 0 || index > INT64_MAX / 128)
+        return mm_err_set(w->e, MM_EDATA, "scene '%s': no index", id);
     for (size_t i = 0; i < json_array_size(questions); i++) {
         const json_t *q = json_array_get(questions, i);
-        const char *key = key_of(w, id, first + (json_int_t)i), *form = form_of(w, scene, q);
+        const char *key = key_of(w, id, 64 * index + (json_int_t)i), *form = form_of(w, scene, q);
         const char *text[CHANCE];
         double right[NCOLUMNS];
         int rc = key != NULL && form != NULL ? texts_of(text, w, key) : no_memory(w->e);

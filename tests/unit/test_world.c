@@ -318,6 +318,10 @@ static void what_does_not_fit_is_refused(void **state)
         { "[" TWO("true") "]", "[{\"image\":\"s-2\",\"text\":\"x\"}]", "'s-1': no prediction", false },
         { "[" TWO("true") "]", "[{\"image\":\"s-2\",\"text\":\"x\"}]", "'s-2': no scene", true },
         { "[" TWO("true") "]", "[]", "nothing to score", false },
+        { "[{\"id\":\"s-1\",\"tier\":\"shapes\",\"index\":9223372036854775807,\"objects\":[" RED_RING "]}]", one,
+          "'s-1': no index", false },
+        { "[{\"id\":\"s-1\",\"tier\":\"shapes\",\"objects\":[1,{\"noun\":[]}],\"questions\":{}}]", "[]",
+          "nothing to score", true },
         { "[{\"id\":\"s-1\",\"tier\":\"smells\",\"questions\":[" QUESTION("count", "1", "0", "2") "]}]",
           "[{\"image\":\"s-1\",\"question_id\":0,\"text\":\"2\"}]", "not known", false },
     };
