@@ -131,6 +131,10 @@ $B/tests/bench/%: $B/tests/bench/%.o $(LIBMM)
 # Only what speaks to endpoints is linked with curl: its libraries cost the others start time.
 $B/bin/mm-instruct $B/bin/mm-eval $B/tests/unit/test_remote: PKG_LIBS += $(CURL_LIBS)
 
+# Only what plays instruments is linked with a synthesizer of soundfonts, likewise.
+$B/bin/mm-synth $B/tests/unit/test_synth $B/tests/unit/test_notes: PKG_LIBS += -lfluidsynth -lglib-2.0
+$B/lib/synth/note.o: MM_CPPFLAGS += $(shell pkg-config --cflags-only-I glib-2.0)
+
 # These make allocations of the library fail.
 comma := ,
 $B/tests/unit/test_nomem $B/tests/unit/test_nomem_model: MM_LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%, \

@@ -23,7 +23,8 @@ static const char help[] =
     "  -n, --items N          how many (1)\n"
     "      --first I          number of the first one (0)\n"
     "      --split WORD       train, val or test (train)\n"
-    "      --tier LIST        of shapes, things, words, clips, sounds, cries (shapes)\n"
+    "      --tier LIST        of shapes, things, words, clips, sounds, cries, notes\n"
+    "                         (shapes)\n"
     "      --held WORD        none, mix, pairs or artist: what only test shows (test: mix)\n"
     "      --format WORD      records llava coco refcoco vqa webdataset text (records)\n"
     "  -o, --output PATH      folder of llava, coco, refcoco, vqa, else a file (-)\n"
@@ -36,13 +37,14 @@ static const char help[] =
     "      --questions N      questions that are tried for each scene (8)\n"
     "      --turns LIST       of qa, caption, detail, reason (all four), sentence: what a talk is made of\n"
     "      --sprites DIR      pictures of things (see scripts/sprites)\n"
+    "      --soundfont FILE   the instruments of notes, General MIDI\n"
     "      --hold-artist NAME whose pictures of what others drew too are kept for test\n"
     "      --font FILE        font of printed words, repeatable (DejaVu)\n";
 
 enum {
     OPT_FIRST = MM_OPT_FIRST, OPT_SPLIT, OPT_TIER, OPT_HELD, OPT_FORMAT, OPT_SIZE, OPT_OBJECTS,
     OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS,
-    OPT_INVENTED
+    OPT_INVENTED, OPT_SOUNDFONT
 };
 
 static const struct option longopts[] = {
@@ -65,6 +67,7 @@ static const struct option longopts[] = {
     { "hold-artist", required_argument, NULL, OPT_ARTIST },
     { "font", required_argument, NULL, OPT_FONT },
     { "invented", required_argument, NULL, OPT_INVENTED },
+    { "soundfont", required_argument, NULL, OPT_SOUNDFONT },
     { NULL, 0, NULL, 0 },
 };
 
@@ -72,7 +75,8 @@ static const char *const splits[] = { "train", "val", "test", NULL };
 static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
 static const char *const formats[] = { "records", "llava", "coco", "refcoco", "vqa", "webdataset",
                                        "text", NULL };
-static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries", NULL };
+static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries",
+                                     "notes", NULL };
 static const char *const turns[] = { "qa", "caption", "detail", "reason", "sentence", NULL };
 
 /* The fonts of words, where no --font names others. */
@@ -86,7 +90,7 @@ struct opts {
     uint64_t items, first;
     int format; /* enum mm_sink_format */
     int held;   /* -1: by the split */
-    const char *output, *sprites, *artist;
+    const char *output, *sprites, *artist, *soundfont;
     struct mm_strings fonts;
     struct mm_synth_opts item;
 };
@@ -154,6 +158,7 @@ static void parse_option(struct mm_cmd *cmd, struct opts *o, int c, const char *
     case OPT_QUESTIONS: o->item.questions = (int)mm_opt_int(cmd, "--questions", arg, 0, 1000); break;
     case OPT_TURNS: o->item.turns = parse_set(cmd, "--turns", arg, turns); break;
     case OPT_SPRITES: o->sprites = arg; break;
+    case OPT_SOUNDFONT: o->soundfont = arg; break;
     case OPT_ARTIST: o->artist = arg; break;
     case OPT_FONT:
         if (!mm_strings_add(&o->fonts, arg, strlen(arg)))
@@ -177,10 +182,12 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--held artist is for --tier things with --hold-artist");
     if ((s->tiers & (1u << MM_THINGS | 1u << MM_CRIES)) && o->sprites == NULL)
         mm_cmd_usage(cmd, "--tier things and cries need --sprites");
+    if ((s->tiers & 1u << MM_NOTES) && o->soundfont == NULL)
+        mm_cmd_usage(cmd, "--tier notes needs --soundfont");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
         mm_cmd_usage(cmd, "--format %s needs -o", formats[o->format]);
     if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO)
-        && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS | 1u << MM_CRIES)))
+        && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS | 1u << MM_CRIES | 1u << MM_NOTES)))
         mm_cmd_usage(cmd, "--format %s is for pictures", formats[o->format]);
     if (o->item.masks && o->format != MM_TO_RECORDS)
         mm_cmd_usage(cmd, "--masks is for --format records");
@@ -271,7 +278,7 @@ static int synthesise(struct mm_cmd *cmd, const struct opts *o)
     return rc;
 }
 
-/* Sprites, fonts and the balance of answers, then the items. */
+/* Sprites, fonts, instruments and the balance of answers, then the items. */
 static int prepare(struct mm_cmd *cmd, struct opts *o)
 {
     struct mm_synth_opts *it = &o->item;
@@ -289,6 +296,8 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
         rc = mm_sprites_sounds(it->sprites) > 0
                  ? mm_voices_open(&it->voices, o->sprites, it->sprites, &cmd->err)
                  : mm_err_set(&cmd->err, MM_EDATA, "%s: has no sounds", o->sprites);
+    if (rc == 0 && (it->scene.tiers & 1u << MM_NOTES))
+        rc = mm_notes_open(&it->notes, o->soundfont, &cmd->err);
     it->scene.sprites = it->sprites;
     it->scene.fonts = it->fonts != NULL ? mm_fonts_count(it->fonts) : 0;
     it->balance = balance;
@@ -296,6 +305,7 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
         rc = mm_balance_fit(balance, &it->scene, &cmd->err);
     if (rc == 0)
         rc = synthesise(cmd, o);
+    mm_notes_close(it->notes);
     mm_voices_close(it->voices);
     mm_sprites_close(it->sprites);
     mm_fonts_close(it->fonts);

@@ -21,8 +21,10 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
     int by = MM_BY_WHAT | (full && v->s->tier != MM_CRIES ? MM_BY_SIZE : 0);
     struct mm_class c;
 
-    if (o->colour >= 0)
+    if (o->colour >= 0 && (full || v->s->tier != MM_NOTES))
         by |= MM_BY_COLOUR;
+    if (full && v->s->tier == MM_NOTES)
+        by |= MM_BY_CELL;
     if (v->s->tier == MM_SOUNDS)
         by |= MM_BY_SIZE;
     c = mm_class_of(v->s, k, by);
@@ -41,13 +43,13 @@ static void one(struct mm_buf *b, const struct mm_view *v, int k, bool full)
 static void all(struct mm_buf *b, const struct mm_view *v, bool full)
 {
     for (int k = 0; k < v->s->n; k++) {
-        if (v->s->tier == MM_SOUNDS)
+        if (mm_tier_is_sequence(v->s->tier))
             mm_buf_str(b, k == 0 ? "" : ", then ");
         else
             mm_buf_str(b, k == 0 ? "" : k + 1 < v->s->n ? ", " : " and ");
         one(b, v, k, full);
     }
-    if (v->s->tier == MM_SOUNDS && full && v->s->n > 1)
+    if (mm_tier_is_sequence(v->s->tier) && full && v->s->n > 1)
         mm_buf_printf(b, ", in a %s rhythm", v->s->fast ? "fast" : "slow");
 }
 
@@ -70,10 +72,10 @@ void mm_caption(struct mm_buf *b, const struct mm_view *v, int wording)
         "The sound of ",
     };
 
-    mm_buf_str(b, v->s->tier == MM_CRIES    ? cries[wording]
-                  : v->s->tier == MM_SOUNDS ? sounds[wording]
-                  : v->s->tier == MM_CLIPS ? clips[wording]
-                                           : before[wording]);
+    mm_buf_str(b, v->s->tier == MM_CRIES              ? cries[wording]
+                  : mm_tier_is_sequence(v->s->tier) ? sounds[wording]
+                  : v->s->tier == MM_CLIPS          ? clips[wording]
+                                                    : before[wording]);
     all(b, v, wording < 6);
     mm_buf_char(b, '.');
 }
@@ -126,7 +128,7 @@ void mm_describe(struct mm_buf *b, const struct mm_view *v, const struct mm_fini
     const struct mm_scene *s = v->s;
     const char *things = s->tier == MM_WORDS ? "word" : "object";
 
-    if (s->tier == MM_SOUNDS) {
+    if (mm_tier_is_sequence(s->tier)) {
         describe_sounds(b, v);
         return;
     }
@@ -196,7 +198,7 @@ bool mm_reason(struct mm_buf *b, const struct mm_view *v, const struct mm_questi
     const int all_of_it = MM_BY_SIZE | MM_BY_WHAT | (v->s->tier == MM_THINGS ? 0 : MM_BY_COLOUR);
     struct mm_class c;
 
-    if (a->via == MM_DIRECT || a->k < 0 || v->s->tier == MM_SOUNDS)
+    if (a->via == MM_DIRECT || a->k < 0 || mm_tier_is_sequence(v->s->tier))
         return false;
     c = mm_class_of(v->s, a->k, all_of_it);
     if (a->via == MM_OUTERMOST) {

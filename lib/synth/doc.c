@@ -76,10 +76,13 @@ static void sound(struct mm_buf *b, const struct mm_synth_item *it, int k,
 
     mm_buf_str(b, "{\"noun\":");
     quote(b, mm_scene_noun(&it->s, k, sprites));
-    if (it->s.tier == MM_SOUNDS)
+    if (mm_tier_is_sequence(it->s.tier))
         mm_buf_printf(b, ",\"pitch\":\"%s\"", mm_pitch_name(p->size));
-    if (p->colour >= 0)
+    if (p->colour >= 0 && it->s.tier == MM_SOUNDS)
         mm_buf_printf(b, ",\"glide\":\"%s\"", mm_glide_name(p->colour));
+    if (it->s.tier == MM_NOTES)
+        mm_buf_printf(b, ",\"voicing\":\"%s\",\"side\":\"%s\"", mm_voicing_name(p->colour > 0),
+                      mm_col_name(p->col));
     mm_buf_printf(b, ",\"start\":%.3f}", (double)p->y * MM_SOUND_SAMPLES / MM_SOUND_RATE);
 }
 
@@ -155,7 +158,7 @@ void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct
         mm_buf_str(b, "\"held_artist\":true,");
     if (it->s.tier == MM_CRIES)
         mm_buf_printf(b, "\"speed\":%.2f,", (double)it->s.obj[0].r);
-    else if (it->s.tier == MM_SOUNDS)
+    else if (mm_tier_is_sequence(it->s.tier))
         mm_buf_printf(b, "\"rhythm\":\"%s\",", it->s.fast ? "fast" : "slow");
     else
         mm_buf_printf(b, "\"width\":%d,\"height\":%d,\"background\":\"%s\",", o->size, o->size,

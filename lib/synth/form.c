@@ -9,7 +9,7 @@
 enum { MOST_COUNTED = 3, MOST_OTHERS = 2 };
 
 enum { S = 1 << MM_SHAPES, T = 1 << MM_THINGS, W = 1 << MM_WORDS, C = 1 << MM_CLIPS,
-       N = 1 << MM_SOUNDS, Y = 1 << MM_CRIES };
+       N = 1 << MM_SOUNDS, Y = 1 << MM_CRIES, I = 1 << MM_NOTES };
 
 static int below(struct mm_rng *r, int n)
 {
@@ -32,6 +32,7 @@ static int kinds(const struct mm_view *v)
 {
     return mm_tier_has_nouns(v->s->tier) ? mm_sprites_count(v->sprites)
            : v->s->tier == MM_SOUNDS ? MM_NSOUNDS
+           : v->s->tier == MM_NOTES  ? MM_NINSTRUMENTS
                                      : MM_NSHAPES;
 }
 
@@ -45,7 +46,7 @@ static bool absent(struct mm_class *c, int by, const struct mm_view *v, struct m
         const bool near = below(r, 2) == 0;
 
         *c = mm_class_of(s, below(r, s->n), by);
-        if (!near || s->tier == MM_THINGS || s->tier == MM_SOUNDS)
+        if (!near || s->tier == MM_THINGS || mm_tier_is_sequence(s->tier))
             c->what = below(r, kinds(v));
         else
             c->what = s->obj[below(r, s->n)].what;
@@ -66,7 +67,7 @@ static void list_exist(struct mm_asks *out, const struct mm_view *v, struct mm_r
     static const int shapes[] = { MM_BY_COLOUR, MM_BY_WHAT, MM_BY_COLOUR | MM_BY_WHAT,
                                   MM_BY_SIZE | MM_BY_COLOUR | MM_BY_WHAT };
     static const int things[] = { MM_BY_WHAT, MM_BY_WHAT, MM_BY_WHAT, MM_BY_SIZE | MM_BY_WHAT };
-    const int *by = v->s->tier == MM_THINGS || v->s->tier == MM_SOUNDS ? things : shapes;
+    const int *by = v->s->tier == MM_THINGS || mm_tier_is_sequence(v->s->tier) ? things : shapes;
 
     for (int i = 0; i < 4; i++) {
         struct mm_class c;
@@ -338,6 +339,7 @@ static void list_is_cry(struct mm_asks *out, const struct mm_view *v, struct mm_
         add(out, 0)->p = (struct mm_class){ .by = MM_BY_WHAT, .what = noun };
 }
 
+/* Chirps: rising or falling; instruments that play chords: a note or a chord. */
 static void list_glide(struct mm_asks *out, const struct mm_view *v, struct mm_rng *r)
 {
     for (int k = 0; k < v->s->n; k++) {
@@ -526,6 +528,18 @@ static const char *const pace[] = {
     "Is the rhythm slow or fast?", "Which rhythm do you hear?",
 };
 
+static const char *const instrument[] = {
+    "What instrument makes %A?", "Which instrument makes %A?", "What makes %A?",
+    "Name the instrument that makes %A.", "Tell me which instrument makes %A.",
+    "Which instrument is %A?", "What instrument is %A?", "Tell me what makes %A.",
+};
+static const char *const voicing[] = {
+    "Is %A a note or a chord?", "Is %A one note or a chord?", "Note or chord: what is %A?",
+    "Tell me if %A is a note or a chord.", "Which is %A, a note or a chord?",
+    "Do you hear %A as a note or a chord?", "Is %A a chord or a note?",
+    "What is %A, a chord or a note?",
+};
+
 /* Sentences that answer. */
 static const char *const exist_says[] = {
     "No, there is no %b in the picture.", "Yes, there is %P in the picture."
@@ -576,16 +590,20 @@ const struct mm_form mm_forms[MM_NFORMS] = {
     { MM_Q_READING, MM_WORD, W, list_read, read_word, word_says },
     { MM_Q_READING, MM_YES_NO, W, list_says, says, says_says },
     { MM_Q_MOTION, MM_MOTION, C, list_motion, motion, NULL },
-    { MM_Q_EXISTENCE, MM_YES_NO, N, list_exist, exist_sound, NULL },
-    { MM_Q_COUNT, MM_NUMBER, N, list_count_all, count_sounds, NULL },
-    { MM_Q_COUNT, MM_NUMBER, N, list_count_kind, count_kind, NULL },
+    { MM_Q_EXISTENCE, MM_YES_NO, N | I, list_exist, exist_sound, NULL },
+    { MM_Q_COUNT, MM_NUMBER, N | I, list_count_all, count_sounds, NULL },
+    { MM_Q_COUNT, MM_NUMBER, N | I, list_count_kind, count_kind, NULL },
     { MM_Q_NAME, MM_WHAT, N, list_outermost_kind, name_sound, NULL },
-    { MM_Q_PITCH, MM_SIZE, N, list_size, pitch, NULL },
+    { MM_Q_PITCH, MM_SIZE, N | I, list_size, pitch, NULL },
     { MM_Q_PITCH, MM_GLIDE, N, list_glide, glide, NULL },
-    { MM_Q_RELATION, MM_YES_NO, N, list_relation, order, NULL },
-    { MM_Q_RHYTHM, MM_PACE, N, list_pace, pace, NULL },
+    { MM_Q_RELATION, MM_YES_NO, N | I, list_relation, order, NULL },
+    { MM_Q_RHYTHM, MM_PACE, N | I, list_pace, pace, NULL },
     { MM_Q_NAME, MM_WHAT, Y, list_cry, cry, NULL },
     { MM_Q_EXISTENCE, MM_YES_NO, Y, list_is_cry, is_cry, NULL },
+    { MM_Q_NAME, MM_WHAT, I, list_outermost_kind, instrument, NULL },
+    { MM_Q_NAME, MM_WHAT, I, list_kind, instrument, NULL },
+    { MM_Q_PITCH, MM_VOICING, I, list_glide, voicing, NULL },
+    { MM_Q_POSITION, MM_COL, I, list_col, column, NULL },
 };
 
 int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
@@ -594,8 +612,10 @@ int mm_form_answers(const struct mm_form *f, enum mm_tier tier)
                              [MM_COLOUR] = MM_NCOLOURS, [MM_WHAT] = MM_NSHAPES,
                              [MM_SIZE] = MM_NSIZES, [MM_COL] = 3, [MM_ROW] = 3,
                              [MM_MOTION] = MM_NMOTIONS, [MM_WORD] = 0, [MM_GLIDE] = 2,
-                             [MM_PACE] = 2 };
+                             [MM_PACE] = 2, [MM_VOICING] = 2 };
 
+    if (f->answers == MM_WHAT && tier == MM_NOTES)
+        return MM_NINSTRUMENTS;
     return f->answers == MM_WHAT && mm_tier_has_nouns(tier) ? 0 : n[f->answers];
 }
 
@@ -613,11 +633,14 @@ const char *mm_form_answer(const struct mm_form *f, int answer, const struct mm_
     case MM_WHAT:
         return mm_tier_has_nouns(v->s->tier) ? mm_sprites_noun(v->sprites, answer)
                : v->s->tier == MM_SOUNDS ? mm_sound_name(answer)
+               : v->s->tier == MM_NOTES  ? mm_instrument_name(answer)
                                          : mm_shape_name(answer);
     case MM_SIZE:
-        return v->s->tier == MM_SOUNDS ? mm_pitch_name(answer) : mm_size_name(answer);
+        return mm_tier_is_sequence(v->s->tier) ? mm_pitch_name(answer) : mm_size_name(answer);
     case MM_GLIDE:
         return mm_glide_name(answer);
+    case MM_VOICING:
+        return mm_voicing_name(answer);
     case MM_PACE:
         return answer != 0 ? "fast" : "slow";
     case MM_COL:

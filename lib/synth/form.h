@@ -7,7 +7,7 @@
 /* How an answer's number is said. */
 enum mm_answers {
     MM_YES_NO, MM_NUMBER, MM_COLOUR, MM_WHAT, MM_SIZE, MM_COL, MM_ROW, MM_MOTION, MM_WORD,
-    MM_GLIDE, MM_PACE
+    MM_GLIDE, MM_PACE, MM_VOICING
 };
 
 enum { MM_ASKS = 160 };

@@ -24,7 +24,7 @@ enum mm_qtype {
 
 const char *mm_qtype_name(enum mm_qtype type); /* "existence" ... */
 
-enum { MM_NFORMS = 34, MM_NANSWERS = 12, MM_WORDINGS = 8, MM_WORDINGS_SEEN = 6 };
+enum { MM_NFORMS = 38, MM_NANSWERS = 16, MM_WORDINGS = 8, MM_WORDINGS_SEEN = 6 };
 
 struct mm_balance {
     float weight[MM_NTIERS][MM_NFORMS][MM_NANSWERS]; /* of drawing an answer that is possible */

@@ -36,8 +36,10 @@ int mm_class_count(const struct mm_class *c, const struct mm_scene *s)
 
 static const char *head(const struct mm_class *c, enum mm_article how, const struct mm_view *v)
 {
-    if (v->s->tier == MM_SOUNDS && !(c->by & MM_BY_WHAT))
+    if (mm_tier_is_sequence(v->s->tier) && !(c->by & MM_BY_WHAT))
         return how == MM_PLURAL ? "sounds" : "sound";
+    if (v->s->tier == MM_NOTES)
+        return mm_instrument_name(c->what);
     if (v->s->tier == MM_SOUNDS)
         return how == MM_PLURAL ? mm_sound_plural(c->what) : mm_sound_name(c->what);
     if (v->s->tier == MM_WORDS)
@@ -54,9 +56,9 @@ void mm_class_say(struct mm_buf *b, const struct mm_class *c, enum mm_article ho
                   const struct mm_view *v)
 {
     const char *noun = head(c, how, v);
-    const bool sound = v->s->tier == MM_SOUNDS;
+    const bool sound = mm_tier_is_sequence(v->s->tier), note = v->s->tier == MM_NOTES;
     const char *size = c->by & MM_BY_SIZE ? (sound ? mm_pitch_name : mm_size_name)(c->size) : "";
-    const char *colour = c->by & MM_BY_COLOUR ? (sound ? mm_glide_name : mm_colour_name)(c->colour)
+    const char *colour = (c->by & MM_BY_COLOUR) && !note ? (sound ? mm_glide_name : mm_colour_name)(c->colour)
                                               : "";
     const char *first = size[0] != '\0' ? size : colour[0] != '\0' ? colour : noun;
 
@@ -69,6 +71,10 @@ void mm_class_say(struct mm_buf *b, const struct mm_class *c, enum mm_article ho
     if (colour[0] != '\0')
         mm_buf_printf(b, "%s ", colour);
     mm_buf_str(b, noun);
+    if (note && (c->by & MM_BY_COLOUR) && c->colour >= 0)
+        mm_buf_printf(b, " %s", mm_voicing_name(c->colour));
+    if (note && (c->by & MM_BY_WHAT) && how == MM_PLURAL)
+        mm_buf_str(b, " sounds"); /* two of them are heard, perhaps of one piano */
     if (c->by & MM_BY_CELL)
         mm_buf_printf(b, " %s", mm_cell_phrase(c->col, c->row));
 }
@@ -77,7 +83,7 @@ bool mm_refer(struct mm_class *c, const struct mm_view *v, int k, int not_by, st
 {
     int n = 0, found[16];
 
-    if (v->s->tier == MM_THINGS)
+    if (v->s->tier == MM_THINGS || v->s->tier == MM_NOTES)
         not_by |= MM_BY_COLOUR;
     if (v->s->tier == MM_SOUNDS)
         not_by |= MM_BY_COLOUR | MM_BY_CELL;
@@ -116,7 +122,7 @@ static float along(const struct mm_scene *s, int k, enum mm_side side)
 /* Of what is heard one after another nothing is above or below. */
 static bool has_side(const struct mm_scene *s, enum mm_side side)
 {
-    return s->tier != MM_SOUNDS || side == MM_SIDE_LEFT || side == MM_SIDE_RIGHT;
+    return !mm_tier_is_sequence(s->tier) || side == MM_SIDE_LEFT || side == MM_SIDE_RIGHT;
 }
 
 bool mm_lies(const struct mm_scene *s, int a, int b, enum mm_side side)
@@ -128,7 +134,7 @@ const char *mm_side_phrase(enum mm_side side, enum mm_tier tier)
 {
     static const char *const phrases[] = { "to the left of", "to the right of", "above", "below" };
 
-    if (tier == MM_SOUNDS)
+    if (mm_tier_is_sequence(tier))
         return side == MM_SIDE_LEFT ? "before" : "after";
     return phrases[side];
 }
@@ -169,7 +175,7 @@ const char *mm_outermost_name(enum mm_side side, enum mm_tier tier)
     static const char *const names[] = { "leftmost object", "rightmost object", "highest object",
                                          "lowest object" };
 
-    if (tier == MM_SOUNDS)
+    if (mm_tier_is_sequence(tier))
         return side == MM_SIDE_LEFT ? "first sound" : "last sound";
     return names[side];
 }
@@ -186,7 +192,7 @@ static bool by_another(struct mm_buf *b, const struct mm_view *v, int k, struct 
         if (other == k || mm_only_one_on(v->s, other, side) != k
             || !mm_refer(&c, v, other, MM_BY_CELL, r))
             continue;
-        mm_buf_printf(b, "the %s %s ", v->s->tier == MM_SOUNDS ? "sound" : "object",
+        mm_buf_printf(b, "the %s %s ", mm_tier_is_sequence(v->s->tier) ? "sound" : "object",
                       mm_side_phrase(side, v->s->tier));
         mm_class_say(b, &c, MM_THE, v);
         return true;
@@ -203,7 +209,7 @@ static bool by_place(struct mm_buf *b, const struct mm_view *v, int k)
             mm_buf_printf(b, "the %s", mm_outermost_name((enum mm_side)side, v->s->tier));
             return true;
         }
-    if (v->s->tier == MM_SOUNDS)
+    if (mm_tier_is_sequence(v->s->tier))
         return false;
     if (mm_class_count(&c, v->s) != 1) {
         c.by |= v->s->tier == MM_THINGS ? MM_BY_WHAT : MM_BY_WHAT | MM_BY_COLOUR;

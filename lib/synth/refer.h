@@ -43,7 +43,7 @@ bool mm_refer(struct mm_class *c, const struct mm_view *v, int k, int not_by, st
 /* How two objects lie: the direction from b to a, plain to see. */
 enum mm_side { MM_SIDE_LEFT, MM_SIDE_RIGHT, MM_SIDE_ABOVE, MM_SIDE_BELOW, MM_NSIDES };
 bool mm_lies(const struct mm_scene *s, int a, int b, enum mm_side side);
-/* "to the left of", "above"; sounds: "before", "after" */
+/* "to the left of", "above"; of sequences: "before", "after" */
 const char *mm_side_phrase(enum mm_side side, enum mm_tier tier);
 
 /* mm_only_one_on: the only object that lies on that side of object k, no other being

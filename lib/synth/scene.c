@@ -47,6 +47,7 @@ static const struct {
     [MM_CLIPS] = { "clips", 1, 3, 4, { { 0.10f, 0.12f }, { 0.165f, 0.19f } } },
     [MM_SOUNDS] = { "sounds", 1, 4, 4, { { 0, 0 }, { 0, 0 } } },
     [MM_CRIES] = { "cries", 1, 1, 1, { { 0, 0 }, { 0, 0 } } },
+    [MM_NOTES] = { "notes", 1, 3, 3, { { 0, 0 }, { 0, 0 } } },
 };
 
 const char *mm_tier_name(enum mm_tier tier)
@@ -115,6 +116,7 @@ const char *mm_scene_noun(const struct mm_scene *s, int k, const struct mm_sprit
     return mm_tier_has_nouns(s->tier) ? mm_sprites_noun(sprites, what)
            : s->tier == MM_WORDS  ? s->word
            : s->tier == MM_SOUNDS ? mm_sound_name(what)
+           : s->tier == MM_NOTES  ? mm_instrument_name(what)
                                   : mm_shape_name(what);
 }
 
@@ -132,10 +134,12 @@ uint64_t mm_scene_hash(const struct mm_scene *s, const struct mm_sprites *sprite
     for (int k = 0; k < s->n; k++) {
         const struct mm_object *o = &s->obj[k];
         const char *noun = mm_scene_noun(s, k, sprites);
+        const int when = s->tier == MM_SOUNDS  ? k
+                         : s->tier == MM_NOTES ? k + 4 * (int)(10 * s->obj[0].y) + 40 * s->fast
+                                               : 0;
         const signed char seen[] = { (signed char)o->colour, (signed char)o->size,
                                      (signed char)o->col, (signed char)o->row,
-                                     (signed char)o->motion,
-                                     (signed char)(s->tier == MM_SOUNDS ? k : 0) };
+                                     (signed char)o->motion, (signed char)when };
 
         code[k] = mm_hash64_add(mm_hash64(noun, strlen(noun)), seen, sizeof(seen));
     }
@@ -240,6 +244,39 @@ static void draw_sounds(struct mm_scene *s, const struct plan *p, struct mm_rng 
         b->paint = (uint32_t)mm_rng_u64(r);
         s->depth[k] = k;
     }
+}
+
+/* Three tenths of a second apart, or twice that. */
+static bool draw_notes(struct mm_scene *s, const struct plan *p, struct mm_rng *r)
+{
+    const int shared = below(r, MM_NINSTRUMENTS);
+    float step, first;
+
+    s->fast = below(r, 2) == 0;
+    step = s->fast ? 0.15f : 0.3f;
+    first = between(r, 0, 0.98f - step * (float)s->n);
+    for (int k = 0; k < s->n; k++) {
+        struct mm_object *b = &s->obj[k];
+        const bool want = p->held && k == 1;
+        int tries = 0;
+
+        do {
+            b->what = k < p->theme ? shared : below(r, MM_NINSTRUMENTS);
+            if (tries++ == ATTEMPTS)
+                return false;
+        } while (p->held && k > 1 ? false : pairs(s, k, NULL) != want);
+        b->colour = mm_instrument_chords(b->what) ? below(r, 2) : -1;
+        b->size = below(r, 2);
+        b->look = below(r, MM_KEYS);
+        b->x = step * (float)k + 0.1f;
+        b->y = first + step * (float)k;
+        b->col = below(r, 3);
+        b->row = 1;
+        b->seen = 1;
+        b->paint = (uint32_t)mm_rng_u64(r);
+        s->depth[k] = k;
+    }
+    return true;
 }
 
 /* A third slower to a half faster, in five steps. */
@@ -451,6 +488,8 @@ static int attempt(struct mm_scene *s, struct mm_scene_maker *m, const struct pl
         draw_sounds(s, p, r);
         return mm_split_of(mm_scene_hash(s, NULL)) == s->split;
     }
+    if (s->tier == MM_NOTES)
+        return draw_notes(s, p, r) && mm_split_of(mm_scene_hash(s, NULL)) == s->split;
     if (s->tier == MM_CRIES) {
         draw_cry(s, m->o, r);
         return mm_split_of(mm_scene_hash(s, m->o->sprites)) == s->split;
@@ -502,9 +541,9 @@ static void make_plan(struct plan *p, enum mm_tier tier, const struct mm_scene_o
     const int fifth = below(r, 5);
 
     p->n = lo + below(r, hi - lo + 1);
-    p->held = !mm_tier_is_heard(tier)
+    p->held = tier != MM_SOUNDS && tier != MM_CRIES
               && (o->held == MM_HELD_PAIRS || (o->held == MM_HELD_MIX && fifth == 0));
-    if (p->held && tier == MM_THINGS && p->n < 2)
+    if (p->held && (tier == MM_THINGS || tier == MM_NOTES) && p->n < 2)
         p->n = 2;
     p->theme_colour = below(r, 2) == 0;
     p->theme = below(r, 2) == 0 && p->n > 1 && !p->held ? 2 + below(r, p->n - 1) : 0;

@@ -16,11 +16,13 @@
 #include "base/rng.h"
 #include "synth/world.h"
 
-enum mm_tier { MM_SHAPES, MM_THINGS, MM_WORDS, MM_CLIPS, MM_SOUNDS, MM_CRIES, MM_NTIERS };
+enum mm_tier {
+    MM_SHAPES, MM_THINGS, MM_WORDS, MM_CLIPS, MM_SOUNDS, MM_CRIES, MM_NOTES, MM_NTIERS
+};
 
 enum { MM_SCENE_MAX = 6 };
 
-/* Of what is named by the sprites; of what is heard. */
+/* Of what is named by the sprites; heard; heard one after another. */
 static inline bool mm_tier_has_nouns(enum mm_tier tier)
 {
     return tier == MM_THINGS || tier == MM_CRIES;
@@ -28,7 +30,12 @@ static inline bool mm_tier_has_nouns(enum mm_tier tier)
 
 static inline bool mm_tier_is_heard(enum mm_tier tier)
 {
-    return tier == MM_SOUNDS || tier == MM_CRIES;
+    return tier == MM_SOUNDS || tier == MM_CRIES || tier == MM_NOTES;
+}
+
+static inline bool mm_tier_is_sequence(enum mm_tier tier)
+{
+    return tier == MM_SOUNDS || tier == MM_NOTES;
 }
 
 /* What an object of a clip does. */
@@ -40,9 +47,12 @@ enum { MM_CLIP_FRAMES = 8, MM_CLIP_FPS = 8 };
 
 /* What is said of an object, and where it lies, in units of the picture's side.  Sounds:
  * size is the pitch, colour how a chirp glides, x the place in the sequence (a fifth each),
- * y when it begins, in units of the whole.  Cries: r is how fast, y when it begins. */
+ * y when it begins, in units of the whole. 
+ * Notes: as sounds, but what is the instrument, colour whether it plays a chord (-1: it
+ * never does), col the side it is heard on, look the semitones above its lowest or highest
+ * note.  Cries: r is how fast, y when it begins. */
 struct mm_object {
-    int what;         /* shape, noun, word (see mm_world_word) or sound */
+    int what;         /* shape, noun, word (see mm_world_word), sound or instrument */
     int colour;       /* -1: it has none (things, most sounds) */
     int size;         /* 0 small, 1 large */
     int col, row;     /* thirds of the picture its centre lies in */
@@ -69,13 +79,16 @@ struct mm_scene {
     enum mm_tier tier;
     int n;                             /* objects */
     bool held;                         /* shows a held-out pair or word */
-    bool fast;                         /* sounds: the rhythm */
+    bool fast;                         /* sounds, notes: the rhythm */
     char word[MM_WORD_LEN];            /* words: what is printed */
     int frame;                         /* clips: see mm_scene_at */
     struct mm_object obj[MM_SCENE_MAX]; /* in reading order: by row, from the left */
     int depth[MM_SCENE_MAX];           /* order of painting: depth[n - 1] is in front */
     uint64_t paint;                    /* seed of background, noise and texts */
 };
+
+/* The notes that an instrument starts from: so many semitones. */
+enum { MM_KEYS = 5 };
 
 struct mm_sprites;
 

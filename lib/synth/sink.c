@@ -197,7 +197,7 @@ static int put_medium(struct mm_sink *k, const struct mm_synth_item *it, struct 
     mm_rec_init(&rec, MM_REC_TENSOR);
     if (sound)
         rec.t = (struct mm_tensor){ .dtype = MM_F32, .ndim = 2, .data = it->samples,
-                                    .shape = { 1, MM_SOUND_SAMPLES } };
+                                    .shape = { mm_sound_channels(it->s.tier), MM_SOUND_SAMPLES } };
     else if (it->s.tier == MM_CLIPS)
         rec.t = (struct mm_tensor){ .dtype = MM_U8, .ndim = 4, .data = it->px,
                                     .shape = { it->frames, side, side, 3 } };

@@ -1,7 +1,7 @@
 /* sink.h: where items go, a format each.
  *
  *   records     mmts: per item the picture (tensor u8 [h, w, 3], kind image; clips
- *               [frames, h, w, 3]; sounds f32 [1, n], kind samples), its caption (text),
+ *               [frames, h, w, 3]; sounds f32 [1, n], notes [2, n], kind samples), its caption (text),
  *               its description (json, kind scene; formats/scene.md), with masks its
  *               label map (u8 [h, w], kind mask)
  *   llava       DIR/llava.json, DIR/images/ID.png

@@ -103,6 +103,11 @@ static void play(float *x, int room, const struct mm_object *o)
     }
 }
 
+int mm_sound_channels(enum mm_tier tier)
+{
+    return tier == MM_NOTES ? 2 : 1;
+}
+
 void mm_sound_hiss(float *x, const struct mm_scene *s)
 {
     struct mm_rng r;
@@ -110,7 +115,7 @@ void mm_sound_hiss(float *x, const struct mm_scene *s)
 
     mm_rng_seed(&r, s->paint);
     hiss = mm_rng_below(&r, 2) == 0 ? 0 : between(&r, 0.001f, 0.02f);
-    for (int i = 0; i < MM_SOUND_SAMPLES; i++)
+    for (int i = 0; i < mm_sound_channels(s->tier) * MM_SOUND_SAMPLES; i++)
         x[i] = fminf(fmaxf(x[i] + hiss * between(&r, -1, 1), -1), 1);
 }
 

@@ -32,8 +32,8 @@ int mm_synth_new(struct mm_synth_item **it, const struct mm_synth_opts *o, struc
         k->labels = malloc(n);
         ok = k->px != NULL && k->labels != NULL;
     }
-    if (ok && o->picture && (o->scene.tiers & (1u << MM_SOUNDS | 1u << MM_CRIES))) {
-        k->samples = malloc(MM_SOUND_SAMPLES * sizeof(*k->samples));
+    if (ok && o->picture && (o->scene.tiers & (1u << MM_SOUNDS | 1u << MM_CRIES | 1u << MM_NOTES))) {
+        k->samples = malloc(2 * MM_SOUND_SAMPLES * sizeof(*k->samples));
         ok = k->samples != NULL;
     }
     if (ok)
@@ -230,7 +230,8 @@ static int clip(struct mm_synth_item *it, struct mm_synth_maker *m, struct mm_er
 
 static int sound(struct mm_synth_item *it, const struct mm_synth_opts *o, struct mm_err *e)
 {
-    const struct mm_audio a = { MM_SOUND_RATE, 1, MM_SOUND_SAMPLES, it->samples };
+    const struct mm_audio a = { MM_SOUND_RATE, mm_sound_channels(it->s.tier), MM_SOUND_SAMPLES,
+                                it->samples };
     unsigned char *wav = NULL;
     size_t n;
     int rc = 0;
@@ -239,7 +240,8 @@ static int sound(struct mm_synth_item *it, const struct mm_synth_opts *o, struct
     if (it->s.tier == MM_SOUNDS) {
         mm_sound_play(it->samples, &it->s, o->plain);
     } else {
-        rc = mm_voices_play(it->samples, o->voices, &it->s, e);
+        rc = it->s.tier == MM_NOTES ? mm_notes_play(it->samples, o->notes, &it->s, e)
+                                    : mm_voices_play(it->samples, o->voices, &it->s, e);
         if (!o->plain)
             mm_sound_hiss(it->samples, &it->s);
     }

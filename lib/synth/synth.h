@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "synth/caption.h"
+#include "synth/note.h"
 #include "synth/picture.h"
 #include "synth/question.h"
 #include "synth/scene.h"
@@ -25,6 +26,7 @@ struct mm_synth_opts {
     struct mm_sprites *sprites;
     struct mm_fonts *fonts;
     struct mm_voices *voices;
+    struct mm_notes *notes;
 };
 
 /* A turn of a talk, its texts in the item's buffer `talk`. */
@@ -41,7 +43,7 @@ struct mm_synth_item {
     char id[64];               /* "shapes-train-7-00000012" */
     int frames;                /* of px: 1, of clips MM_CLIP_FRAMES, of sounds 0 */
     unsigned char *px;         /* [frames][size][size][3] */
-    float *samples;            /* sounds: [MM_SOUND_SAMPLES] */
+    float *samples;            /* sounds: [mm_sound_channels][MM_SOUND_SAMPLES] */
     unsigned char *labels;     /* [size][size], see mm_painter_draw; clips: of the middle */
     struct mm_extent ext[MM_SCENE_MAX];
     struct mm_buf file;        /* the picture, clip or sound as mm_synth_suffix says */

@@ -103,6 +103,35 @@ const char *mm_glide_name(int glide)
     return glide != 0 ? "falling" : "rising";
 }
 
+static const struct {
+    const char *name;
+    bool chords;
+} instruments[MM_NINSTRUMENTS] = {
+    [MM_PIANO] = { "piano", true },         [MM_XYLOPHONE] = { "xylophone", true },
+    [MM_BELL] = { "bell", false },          [MM_ORGAN] = { "organ", true },
+    [MM_ACCORDION] = { "accordion", true }, [MM_GUITAR] = { "guitar", true },
+    [MM_VIOLIN] = { "violin", false },      [MM_CELLO] = { "cello", false },
+    [MM_HARP] = { "harp", true },           [MM_CHOIR] = { "choir", true },
+    [MM_TRUMPET] = { "trumpet", false },    [MM_SAXOPHONE] = { "saxophone", false },
+    [MM_CLARINET] = { "clarinet", false },  [MM_FLUTE] = { "flute", false },
+    [MM_BANJO] = { "banjo", true },         [MM_TOM] = { "drum", false },
+};
+
+const char *mm_instrument_name(int instrument)
+{
+    return instruments[instrument].name;
+}
+
+bool mm_instrument_chords(int instrument)
+{
+    return instruments[instrument].chords;
+}
+
+const char *mm_voicing_name(int voicing)
+{
+    return voicing != 0 ? "chord" : "note";
+}
+
 const char *mm_size_name(int size)
 {
     return size != 0 ? "large" : "small";

@@ -18,6 +18,12 @@ enum mm_shape {
 
 enum mm_sound { MM_TONE, MM_CHORD, MM_CHIRP, MM_NOISE, MM_DRUM, MM_NSOUNDS };
 
+enum mm_instrument {
+    MM_PIANO, MM_XYLOPHONE, MM_BELL, MM_ORGAN, MM_ACCORDION, MM_GUITAR, MM_VIOLIN, MM_CELLO,
+    MM_HARP, MM_CHOIR, MM_TRUMPET, MM_SAXOPHONE, MM_CLARINET, MM_FLUTE, MM_BANJO, MM_TOM,
+    MM_NINSTRUMENTS
+};
+
 enum { MM_NCOLOURS = 10, MM_NSIZES = 2, MM_NWORDS = 200, MM_NWORDS_HELD = 50 };
 
 /* Train and val see the same world; test also what is held out. */
@@ -33,6 +39,9 @@ const char *mm_sound_name(int sound);
 const char *mm_sound_plural(int sound);
 const char *mm_pitch_name(int pitch);           /* 0 low, 1 high */
 const char *mm_glide_name(int glide);           /* 0 rising, 1 falling */
+const char *mm_instrument_name(int instrument);
+bool mm_instrument_chords(int instrument);      /* plays chords, not notes alone */
+const char *mm_voicing_name(int voicing);       /* 0 note, 1 chord */
 
 /* mm_world_word: 0..199 the stated list, 200..249 those that only test shows, from
  * MM_INVENTED on the letters that mm_word_invent drew, spelled into buf; the result is

@@ -203,6 +203,69 @@ has "of one thing" out '"text":"a cat."'
 grep -q 'an ant' out
 test $? = 1
 ok "that has a sound" $?
+
+soundfont=/usr/share/sounds/sf2/TimGM6mb.sf2
+t "notes without a soundfont" 64 mm-synth --tier notes -o x.mmt
+has "say what they need" err '^mm-synth: --tier notes needs --soundfont$'
+t "no such soundfont" 66 mm-synth --tier notes --soundfont nowhere.sf2 -o x.mmt
+t "a soundfont that is none" 65 mm-synth --tier notes --soundfont a.mmt -o x.mmt
+same "is named" err "mm-synth: a.mmt: not a soundfont that fluidsynth can read"
+not_there "notes leave nothing" x.mmt
+if [ -r "$soundfont" ]; then
+    head -c 100000 "$soundfont" >half.sf2
+    t "half a soundfont" 65 mm-synth --tier notes --soundfont half.sf2 -o x.mmt
+    t "notes" 0 sh -c "mm-synth -s 3 -n 40 --tier notes --soundfont $soundfont | mm-ls --json"
+    has "are two channels" out '"dtype":"f32","shape":\[2,32000\],.*"rate":"16000",.*"kind":"samples"'
+    has "of instruments" out '"text":"an* \(low\|high\) [a-z ]*\(on the left\|in the center\|on the right\)'
+    mm-synth -s 3 -n 40 -j 1 --tier notes --soundfont "$soundfont" | cksum >j1
+    mm-synth -s 3 -n 40 -j 3 --tier notes --soundfont "$soundfont" | cksum | cmp -s - j1
+    ok "the same bytes whatever the threads" $?
+    mm-synth -s 3 -n 40 -j 1 --tier notes --soundfont "$soundfont" --format webdataset -o all.tar
+    mm-synth -s 3 -n 1 --first 39 --tier notes --soundfont "$soundfont" --format webdataset -o last.tar
+    tar xOf all.tar notes-train-3-00000039.wav >all.wav && tar xOf last.tar notes-train-3-00000039.wav >last.wav
+    test -s last.wav && cmp -s all.wav last.wav
+    ok "nor what was played before" $?
+    t "notes as files" 0 mm-synth -s 3 -n 30 --tier notes --soundfont "$soundfont" --plain --format webdataset -o n.tar
+    cat >notes.py <<'P'
+import io, json, tarfile, wave
+import numpy as np
+t = tarfile.open('n.tar')
+for name in t.getnames():
+    if not name.endswith('.json'):
+        continue
+    s = json.load(t.extractfile(name))
+    w = wave.open(io.BytesIO(t.extractfile(name[:-4] + 'wav').read()))
+    assert (w.getframerate(), w.getnchannels(), w.getnframes()) == (16000, 2, 32000)
+    x = np.frombuffer(w.readframes(32000), '<i2').reshape(-1, 2).astype('f8')
+    for o in s['objects']:
+        at = int(o['start'] * 16000) + 32
+        left, right = (x[at:at + 4000] ** 2).sum(0)
+        assert o['side'] == ('left' if left > 2 * right else 'right' if right > 2 * left else 'center'), (name, o)
+    assert s['rhythm'] in ('fast', 'slow') and len(s['objects']) in (1, 2, 3)
+P
+    "$PYTHON" notes.py
+    ok "from the side that they say" $?
+    t "notes in talk" 0 mm-synth -s 3 -n 20 --tier notes --soundfont "$soundfont" --format llava -o notes
+    has "about sounds" notes/llava.json '<audio>'
+    t "notes in words" 0 mm-synth -s 3 -n 400 --tier notes --soundfont "$soundfont" --format text
+    has "names" out '^Which instrument makes the [a-z ]*? [a-z]*$'
+    has "pitch" out '^Is the [a-z ]* high or low? \(high\|low\)$'
+    has "chords" out '^Is the [a-z ]* a note or a chord? \(note\|chord\)$'
+    has "sides" out '^Left, center or right: where is the [a-z ]*? \(left\|center\|right\)$'
+    has "order" out '^Does the [a-z ]* come before the [a-z ]*? \(yes\|no\)$'
+    has "number" out '^How many [a-z]* sounds are there? [0-3]$'
+    grep -q 'Is the [a-z ]* a chord or a note?' out
+    test $? = 1
+    ok "without the wordings of test" $?
+    grep -q 'bell.*, then.*saxophone\|saxophone.*, then.*bell' out
+    test $? = 1
+    ok "a held-out pair is not in training" $?
+    t "notes of test" 0 mm-synth -s 3 -n 400 --tier notes --split test --held pairs --soundfont "$soundfont" --format text
+    has "but in test" out 'bell.*, then.*saxophone\|saxophone.*, then.*bell'
+else
+    skip "instruments" "timgm6mb-soundfont is not installed"
+fi
+t "notes as COCO" 64 mm-synth --tier notes --soundfont "$soundfont" --format coco -o x
 t "masks" 0 sh -c 'mm-synth -n 2 --masks | mm-ls --json'
 has "are records" out '"dtype":"u8","shape":\[64,64\],.*"kind":"mask","name":"mask"'
 t "masks in a folder" 64 mm-synth --masks --format coco -o x
