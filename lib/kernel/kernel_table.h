@@ -50,7 +50,7 @@ struct mm_q8_kind mm_q8_kind(enum mm_dtype d);
 /* MM_NR rows of weights as unsigned codes. */
 struct mm_q8_panel {
     uint8_t *q; /* [k / 4][MM_NR][4] */
-    float *d;   /* [k / sub][MM_NR] */
+    float *d;   /* [k / sub][MM_NR]; a half times a scale of 8 bits: 19 bits of fraction at most */
     float *m;   /* [k / sub][MM_NR], types with a minimum only */
     struct mm_q8_kind kind;
 };

@@ -272,20 +272,30 @@ INLINE __m512i word(const int8_t *p)
     return _mm512_set1_epi32(w);
 }
 
-/* Integer sums of a sub-block start from what the zero point takes away. */
-INLINE void sub_start(__m512i n[MM_MR8][VNR], const int32_t *neg, const int mr, __m512i shift)
+/* Integer sums start at the bits of 1.5 * 2^23, so that, read as a float, a sum n below
+ * 2^22 is exactly 1.5 * 2^23 + n: one fma with minus that much of d, which is exact too, gives
+ * n * d rounded once, as a conversion and a product would. */
+enum { FLOAT_BITS = 0x4b400000, STARTS = 32 };
+static const float FLOAT_BASE = 12582912.0F;
+
+/* What the sums of n sub-blocks of the rows start from: less what the zero point adds. */
+INLINE void sub_starts(int32_t *to, const int32_t *neg, size_t n, __m512i shift)
 {
-#pragma GCC unroll 6
-    for (int r = 0; r < mr; r++)
-        n[r][0] = n[r][1] = _mm512_sllv_epi32(_mm512_set1_epi32(neg[r]), shift);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 m = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
+        const __m512i x = _mm512_sllv_epi32(_mm512_maskz_loadu_epi32(m, neg + i), shift);
+        _mm512_mask_storeu_epi32(to + i, m, _mm512_add_epi32(x, _mm512_set1_epi32(FLOAT_BITS)));
+    }
 }
 
 INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
                       size_t k, const int mr, const size_t sub, const int min)
 {
     const __m512i shift = _mm512_set1_epi32(b->kind.zero ? __builtin_ctz(b->kind.zero) : 0);
+    const int32_t *neg = sub == 32 ? a->neg32 : a->neg16;
     const int8_t *aq = a->q;
     const uint8_t *bq = b->q;
+    int32_t start[STARTS * MM_MR8];
     __m512 s[MM_MR8][VNR];
 
 #pragma GCC unroll 6
@@ -296,13 +306,15 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
     for (size_t t = 0; t < k / sub; t++) {
         const float *ad = a->d + t * sub / MM_QBLOCK * (size_t)mr;
         const float *as = (sub == 32 ? a->sum32 : a->sum16) + t * (size_t)mr;
+        const int32_t *from = start + t % STARTS * (size_t)mr;
         __m512i n[MM_MR8][VNR];
-        if (min)
+
+        if (!min && t % STARTS == 0)
+            sub_starts(start, neg + t * (size_t)mr,
+                       (k / sub - t < STARTS ? k / sub - t : STARTS) * (size_t)mr, shift);
 #pragma GCC unroll 6
-            for (int r = 0; r < mr; r++)
-                n[r][0] = n[r][1] = _mm512_setzero_si512();
-        else
-            sub_start(n, (sub == 32 ? a->neg32 : a->neg16) + t * (size_t)mr, mr, shift);
+        for (int r = 0; r < mr; r++)
+            n[r][0] = n[r][1] = _mm512_set1_epi32(min ? FLOAT_BITS : from[r]);
 #pragma GCC unroll 8
         for (size_t i = 0; i < sub / 4; i++, aq += 4 * mr, bq += 4 * MM_NR) {
             const __m512i b0 = _mm512_loadu_si512(bq), b1 = _mm512_loadu_si512(bq + 64);
@@ -316,11 +328,12 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
 #pragma GCC unroll 2
         for (int v = 0; v < VNR; v++) {
             const __m512 d = _mm512_loadu_ps(b->d + t * MM_NR + 16 * v);
+            const __m512 base = _mm512_mul_ps(d, _mm512_set1_ps(-FLOAT_BASE));
             const __m512 m = min ? _mm512_loadu_ps(b->m + t * MM_NR + 16 * v) : d;
 #pragma GCC unroll 6
             for (int r = 0; r < mr; r++) {
-                s[r][v] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(n[r][v]), d),
-                                          _mm512_set1_ps(ad[r]), s[r][v]);
+                const __m512 nd = _mm512_fmadd_ps(_mm512_castsi512_ps(n[r][v]), d, base);
+                s[r][v] = _mm512_fmadd_ps(nd, _mm512_set1_ps(ad[r]), s[r][v]);
                 if (min)
                     s[r][v] = _mm512_fmadd_ps(_mm512_set1_ps(as[r]), m, s[r][v]);
             }

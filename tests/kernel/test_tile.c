@@ -142,6 +142,12 @@ static void fill_panel(struct q8_panel *s, size_t n, bool worst, struct mm_rng *
     for (size_t i = 0; i < n * MM_NR; i++)
         s->p.q[i] = (uint8_t)(worst ? (i & 64 ? 0 : top) : mm_rng_below(r, top + 1));
     kt_fill(s->p.d, s->b[1].n / 4, r, false);
+    for (size_t i = 0; i < s->b[1].n / 4; i++) { /* a half times a scale: few bits */
+        uint32_t bits;
+        memcpy(&bits, &s->p.d[i], sizeof(bits));
+        bits &= ~UINT32_C(0x1f);
+        memcpy(&s->p.d[i], &bits, sizeof(bits));
+    }
     kt_fill(s->p.m, s->b[2].n / 4, r, false);
 }
 
