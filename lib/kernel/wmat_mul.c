@@ -23,7 +23,7 @@
 
 enum {
     ROWS = 768,             /* rows of a tile: a multiple of MM_MR and MM_MR8 */
-    K_INT8 = 1024,          /* k of a chunk: 32 KiB of codes and their scales */
+    K_INT8 = 512,           /* k of a chunk: 16 KiB of codes, L1 holds them with the rows */
     SUBS = K_INT8 / 16,     /*   at most */
     SOME_ROWS = 64,         /* up to here memory counts: */
     TILE_BYTES = 32 << 10,  /*   a tile has at least so many bytes of weights, */
