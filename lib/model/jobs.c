@@ -18,8 +18,12 @@ struct mm_jobs {
     struct mm_items items;
     struct mm_buf spelling;         /* of the state */
     struct mm_shared_item *at;      /* item whose prompts are being given out */
-    size_t line;                    /* next line of prompts for it */
     bool *used;                     /* [prompts] lines that were about some item */
+    json_t *first;                  /* source to 1 + its first line of prompts */
+    size_t *same;                   /* [prompts] 1 + the next line of the same source; 0: none */
+    size_t *lines;                  /* [nlines] those about the item at hand, in order */
+    size_t nlines, lines_cap;
+    size_t line;                    /* next of them; without records next of all */
     size_t nitems, njobs;
     bool done;
 };
@@ -148,18 +152,40 @@ void mm_job_free(struct mm_job *j)
     *j = (struct mm_job){ 0 };
 }
 
+/* The lines of --prompts by their source. */
+static int index_prompts(struct mm_jobs *js, struct mm_err *e)
+{
+    const size_t n = json_array_size(js->o.prompts);
+
+    js->used = calloc(n + 1, sizeof(*js->used));
+    js->same = calloc(n + 1, sizeof(*js->same));
+    js->first = json_object();
+    if (!js->used || !js->same || !js->first)
+        return no_memory(e);
+    for (size_t i = n; i-- > 0;) {
+        const json_t *line = json_array_get(js->o.prompts, i);
+        const char *source = json_string_value(json_object_get(line, "source"));
+
+        if (!source)
+            continue;
+        js->same[i] = (size_t)json_integer_value(json_object_get(js->first, source));
+        if (json_object_set_new(js->first, source, json_integer((json_int_t)i + 1)) < 0)
+            return no_memory(e);
+    }
+    return 0;
+}
+
 int mm_jobs_new(struct mm_jobs **out, const struct mm_jobs_spec *spec, struct mm_err *e)
 {
     struct mm_jobs *js = calloc(1, sizeof(*js));
 
     if (!js)
         return no_memory(e);
-    js->used = calloc(json_array_size(spec->prompts) + 1, sizeof(*js->used));
-    if (!js->used) {
-        free(js);
-        return no_memory(e);
-    }
     js->o = *spec;
+    if (index_prompts(js, e) < 0) {
+        mm_jobs_free(js);
+        return e->code;
+    }
     js->items.in = spec->in;
     if (spec->in)
         mm_input_renumber(spec->in);
@@ -178,22 +204,44 @@ void mm_jobs_free(struct mm_jobs *js)
     asked(js->at);
     release(js->at);
     mm_buf_free(&js->spelling);
+    json_decref(js->first);
+    free(js->same);
+    free(js->lines);
     free(js->used);
     free(js);
 }
 
-/* Is this line of --prompts about the item?  By source, or by place. */
-static bool about(const struct mm_jobs *js, size_t line, const struct mm_item *it)
+static int order(const void *a, const void *b)
 {
-    const char *source =
-        json_string_value(json_object_get(json_array_get(js->o.prompts, line), "source"));
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
 
-    if (!source)
-        return line + 1 == js->nitems;
+    return (x > y) - (x < y);
+}
+
+static int add_line(struct mm_jobs *js, size_t line, struct mm_err *e)
+{
+    if (!mm_grow(&js->lines, &js->lines_cap, js->nlines + 1, sizeof(*js->lines)))
+        return no_memory(e);
+    js->lines[js->nlines++] = line;
+    return 0;
+}
+
+/* The lines of --prompts about the item: by its sources, which differ, or by place. */
+static int find_lines(struct mm_jobs *js, const struct mm_item *it, struct mm_err *e)
+{
+    const json_t *own = json_array_get(js->o.prompts, js->nitems);
+    int rc = 0;
+
+    js->line = js->nlines = 0;
+    if (own && !json_is_string(json_object_get(own, "source")))
+        rc = add_line(js, js->nitems, e);
     for (size_t i = 0; i < it->nsource; i++)
-        if (strcmp(it->source[i], source) == 0)
-            return true;
-    return false;
+        for (size_t k = (size_t)json_integer_value(json_object_get(js->first, it->source[i]));
+             rc == 0 && k > 0; k = js->same[k - 1])
+            rc = add_line(js, k - 1, e);
+    if (it->nsource > 1 || (own && js->nlines > 1))
+        qsort(js->lines, js->nlines, sizeof(*js->lines), order);
+    return rc;
 }
 
 /* The next item into js->at: 1, 0 or an error. */
@@ -210,8 +258,9 @@ static int next_item(struct mm_jobs *js, struct mm_err *e)
     s->users = s->asking = 1;
     s->item.number = -1;
     if (js->o.in) {
-        js->line = 0;
         rc = mm_items_next(&js->items, &s->item, e);
+        if (rc > 0 && js->o.prompts && find_lines(js, &s->item, e) < 0)
+            rc = e->code;
     } else if (js->o.prompts) { /* an item per line */
         rc = js->line < json_array_size(js->o.prompts);
     } else {
@@ -252,15 +301,12 @@ static int build(struct mm_jobs *js, struct mm_job *j, const char *text, size_t 
 /* The next line of --prompts about the item at hand; false: none left. */
 static bool next_line(struct mm_jobs *js, size_t *line)
 {
-    const bool by_item = js->o.in != NULL;
-
-    for (; js->line < json_array_size(js->o.prompts); js->line++)
-        if (!by_item || about(js, js->line, &js->at->item)) {
-            js->used[js->line] = true;
-            *line = js->line++;
-            return true;
-        }
-    return false;
+    if (js->line >= (js->o.in ? js->nlines : json_array_size(js->o.prompts)))
+        return false;
+    *line = js->o.in ? js->lines[js->line] : js->line;
+    js->line++;
+    js->used[*line] = true;
+    return true;
 }
 
 /* At the end of the items: was every line of --prompts about one? */

@@ -61,6 +61,22 @@ ok "each about its picture" $?
 echo '{"source":"dog.png","prompt":"<image>"}' >>q.jsonl
 t "a question about no item" 65 mm-llm -m "$M" --prompts q.jsonl -n 1 two.mmt
 has "is named" err 'prompt 4 of --prompts is about no item: no source is dog.png'
+"$PYTHON" - >three.mmt <<'P'
+import sys, zlib
+pad = lambda b: b + bytes(-len(b) % 64)
+def rec(item, source):
+    d = source.encode()
+    return pad(b'mmts 1 text\nlength: %d\nitem: %d\nkind: text\nsource: %s\n\n' % (len(d), item, d)) + pad(d + b'crc %08x\n' % zlib.crc32(d))
+sys.stdout.buffer.write(rec(0, 'a') + rec(1, 'b') + rec(1, 'c') + pad(b'mmts 1 end\nrecords: 3\n\n'))
+P
+p=
+for s in '"source":"c",' '' '"source":"b",' '"source":"c",' '"source":"a",' '"source":"b",'; do
+    p="$p x"
+    case $s in *a*) echo "{$s\"prompt\":\"<text>$p\"}" ;; *) echo "{$s\"prompt\":\"<text><text>$p\"}" ;; esac
+done >three.jsonl
+t "questions by any source of an item, or by place" 0 mm-llm -m "$M" --prompts three.jsonl -n 1 --json three.mmt
+json "[x['source'] for x in d]==[['a']]+[['b','c']]*5 and sorted(x['prompt_tokens'] for x in d[1:])==[x['prompt_tokens'] for x in d[1:]]"
+ok "in the order of the lines" $?
 printf '{"source":"a","prompt":"one"}\n{"prompt":"two"}\n' >r.jsonl
 t "questions without pictures" 0 mm-llm -m "$M" --prompts r.jsonl -n 4 --json
 json "[(x['source'],x['item']) for x in d]==[(['a'],0),([],1)]"; ok "an item each" $?
