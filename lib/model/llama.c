@@ -434,9 +434,16 @@ static void trace_heads(struct mm_ctx *c, const struct mm_var *x, const char *wh
         mm_trace_stage(c, mm_permute(c, x, heads_first), "layers.%zu.%s", layer, what);
 }
 
+/* Rows of x that are needed; at NULL: all. */
+struct wanted {
+    const int32_t *at;
+    size_t n;
+};
+
 static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m, size_t i,
                                       struct mm_var *x, const struct tables *t,
-                                      const struct mm_seq *seqs, size_t nseq)
+                                      const struct mm_seq *seqs, size_t nseq,
+                                      const struct wanted *want)
 {
     const struct layer *y = &m->layers[i];
     const int64_t qs[3] = { x->t.shape[0], m->c.heads, m->c.head_dim };
@@ -456,6 +463,10 @@ static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m
     mm_times_lap_linear(c, MM_LLAMA_QKV, rows, w, 3);
     struct mm_var *a = self_attention(c, m, i, q, k, v, seqs, nseq);
     lap_attention(c, m, seqs, nseq);
+    if (want->at) {
+        a = mm_select(c, a, 0, want->at, want->n);
+        x = mm_select(c, x, 0, want->at, want->n);
+    }
     a = mm_linear(c, a, y->o, y->o_b);
     mm_trace_stage(c, a, "layers.%zu.attn", i);
     x = mm_add(c, x, a);
@@ -488,13 +499,14 @@ struct layer_args {
     const struct mm_seq *seqs;
     size_t nseq, i;
     struct tables t;
+    struct wanted rows; /* of the result */
 };
 
 static struct mm_var *layer_forward(struct mm_ctx *c, const void *arg, struct mm_var *x)
 {
     const struct layer_args *a = arg;
 
-    x = x ? attention_block(c, a->m, a->i, x, &a->t, a->seqs, a->nseq) : NULL;
+    x = x ? attention_block(c, a->m, a->i, x, &a->t, a->seqs, a->nseq, &a->rows) : NULL;
     return x ? mlp_block(c, a->m, a->i, x) : NULL;
 }
 
@@ -511,8 +523,9 @@ static bool begin_pass(struct mm_ctx *c, const struct mm_llama *m)
     return true;
 }
 
-struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
-                               const struct mm_seq *seqs, size_t nseq)
+/* The wanted rows alone, which are all that the last layer computes after attention. */
+static struct mm_var *hidden(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
+                             const struct mm_seq *seqs, size_t nseq, struct wanted want)
 {
     struct tables t;
 
@@ -522,7 +535,8 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
     mm_times_lap(c, MM_LLAMA_EMBED, 0, 0);
     const struct mm_scope scope = mm_scope_open(c); /* a layer's result replaces the one before */
     for (size_t i = 0; x && i < (size_t)m->c.layers; i++) {
-        const struct layer_args a = { m, seqs, nseq, i, t };
+        const bool last = i + 1 == (size_t)m->c.layers;
+        const struct layer_args a = { m, seqs, nseq, i, t, last ? want : (struct wanted){ 0 } };
 
         x = mm_recompute(c, layer_forward, &a, sizeof(a), x);
         x = mm_scope_close(c, scope, x);
@@ -536,6 +550,12 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
     return x;
 }
 
+struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
+                               const struct mm_seq *seqs, size_t nseq)
+{
+    return hidden(c, m, x, seqs, nseq, (struct wanted){ 0 });
+}
+
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h)
 {
     struct mm_var *l = mm_linear(c, h, m->head, NULL);
@@ -546,8 +566,36 @@ struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const
     return l;
 }
 
-struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h,
-                             const int32_t *target, float scale)
+/* Rows with a target and their targets. */
+static bool with_target(struct mm_ctx *c, struct wanted *want, int32_t **own,
+                        const int32_t *target, size_t rows)
 {
-    return mm_head_loss(c, h, m->head, target, scale);
+    int32_t *at = mm_ctx_alloc(c, rows, sizeof(*at));
+
+    *own = mm_ctx_alloc(c, rows, sizeof(**own));
+    if (!at || !*own)
+        return false;
+    *want = (struct wanted){ .at = at };
+    for (size_t r = 0; r < rows; r++)
+        if (target[r] >= 0) {
+            (*own)[want->n] = target[r];
+            at[want->n++] = (int32_t)r;
+        }
+    return true;
+}
+
+struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
+                             const struct mm_seq *seqs, size_t nseq, const int32_t *target,
+                             float scale)
+{
+    const size_t rows = x ? (size_t)x->t.shape[0] : 0;
+    struct wanted want;
+    int32_t *own;
+
+    if (!x || !with_target(c, &want, &own, target, rows))
+        return NULL;
+    if (want.n > rows / 8 * 7 || !want.n) /* there is little to save */
+        want.at = NULL;
+    return mm_head_loss(c, hidden(c, m, x, seqs, nseq, want), m->head, want.at ? own : target,
+                        scale);
 }

@@ -90,9 +90,11 @@ struct mm_var *mm_llama_hidden(struct mm_ctx *c, const struct mm_llama *m, struc
 /* mm_llama_logits: h [n, dim] -> [n, vocab]. */
 struct mm_var *mm_llama_logits(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h);
 
-/* mm_llama_loss: scale * sum of the cross-entropies of target[n], negative: no target
- * (mm_head_loss of tensor/op.h). */
-struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, const struct mm_var *h,
-                             const int32_t *target, float scale);
+/* mm_llama_loss: x as mm_llama_hidden takes it, without caches -> scale * sum of the
+ * cross-entropies of target[sum of n], negative: no target (mm_head_loss of tensor/op.h).
+ * What no target needs is not computed. */
+struct mm_var *mm_llama_loss(struct mm_ctx *c, const struct mm_llama *m, struct mm_var *x,
+                             const struct mm_seq *seqs, size_t nseq, const int32_t *target,
+                             float scale);
 
 #endif

@@ -158,7 +158,8 @@ struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const stru
         return NULL;
     assert(h->t.ndim == 2 && w->t.ndim == 2 && w->t.shape[1] == h->t.shape[1]);
     struct head s = { .vocab = (size_t)w->t.shape[0], .dim = (size_t)w->t.shape[1],
-                      .scale = scale, .w = w->w, .plain = w->t.data };
+                      .scale = scale, .w = w->needs_grad ? NULL : w->w,
+                      .plain = w->t.data };
     const bool records = mm_tape_records(c, in, 2);
     struct mm_var *y = mm_var_new(c, 0, NULL);
     if (!y)

@@ -36,6 +36,13 @@ static const struct mm_wmat *matrix(struct mm_ctx *c, const struct mm_var *w, st
 
 /* --- linear -------------------------------------------------------------------- */
 
+/* Is w's product that of its f32 rows?  A weight that is trained has a wmat over them
+ * too, whose products take any type and are slower. */
+static bool is_plain(const struct mm_var *w)
+{
+    return !w->w || (w->needs_grad && w->t.data);
+}
+
 struct columns {
     size_t rows, width;
     const float *dy;
@@ -58,7 +65,7 @@ static void linear_back_x(struct mm_ctx *c, struct mm_var *x, const float *dy, s
     const size_t out = (size_t)w->t.shape[0], in = (size_t)w->t.shape[1];
     float beta, *dx;
 
-    if (w->w) {
+    if (!is_plain(w)) {
         dx = mm_grad_open(c, x);
         if (dx)
             check(c, mm_wmat_mul_t(dx, dy, rows, w->w, c->pool));
@@ -120,14 +127,28 @@ static struct mm_var *with_lora(struct mm_ctx *c, struct mm_var *y, const struct
                   mm_linear(c, mm_scale(c, mm_linear(c, x, l->a, NULL), l->scale), l->b, NULL));
 }
 
+struct rows {
+    float *y;
+    const float *b;
+    size_t width;
+};
+
+static void repeat_row(void *arg, size_t from, size_t to)
+{
+    const struct rows *s = arg;
+
+    for (size_t r = from; r < to; r++)
+        memcpy(s->y + r * s->width, s->b, s->width * sizeof(float));
+}
+
 /* y = x W^T + b with a weight that is plain f32. */
 static int product(struct mm_ctx *c, const struct mm_var *y, const struct mm_var *x, size_t rows,
                    const struct mm_var *w, const struct mm_var *b)
 {
     const size_t out = (size_t)w->t.shape[0], in = (size_t)w->t.shape[1];
 
-    for (size_t r = 0; b && r < rows; r++)
-        memcpy(mm_f32(y) + r * out, mm_f32(b), out * sizeof(float));
+    if (b)
+        mm_range_run(c, rows, out, repeat_row, &(struct rows){ mm_f32(y), mm_f32(b), out });
     return mm_gemm(MM_NOTRANS, MM_TRANS, rows, out, in, 1, mm_f32(x), in, mm_f32(w), in,
                    b ? 1 : 0, mm_f32(y), out, c->pool);
 }
@@ -144,7 +165,7 @@ struct mm_var *mm_linear(struct mm_ctx *c, const struct mm_var *x, const struct 
     if (!y)
         return NULL;
     rows = mm_tensor_count(&x->t) / last_axis(&x->t);
-    if (!w->w)
+    if (is_plain(w))
         check(c, product(c, y, x, rows, w, b));
     else
         check(c, mm_wmat_mul(mm_f32(y), mm_f32(x), rows, w->w, b ? mm_f32(b) : NULL, c->arith,
@@ -164,7 +185,7 @@ void mm_linear_group(struct mm_ctx *c, struct mm_var **y, const struct mm_var *x
 
     for (int i = 0; i < n; i++) {
         y[i] = NULL;
-        packed = packed && w[i] && w[i]->w;
+        packed = packed && w[i] && !is_plain(w[i]);
     }
     if (!packed) {
         for (int i = 0; i < n; i++)

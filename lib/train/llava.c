@@ -357,7 +357,7 @@ struct mm_var *mm_llava_loss(void *own, struct mm_ctx *c, const size_t *sample, 
         x = mm_llama_embed(c, l->llm.m, f.id, b.positions);
         if (b.rows)
             x = mm_scatter_rows(c, x, mm_project(c, l->projector, features(l, c, &b)), f.at);
-        x = mm_llama_loss(c, l->llm.m, mm_llama_hidden(c, l->llm.m, x, f.seq, n), f.target, scale);
+        x = mm_llama_loss(c, l->llm.m, x, f.seq, n, f.target, scale);
     }
     drop(&b);
     return x;

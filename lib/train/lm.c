@@ -104,8 +104,7 @@ static struct mm_var *lm_loss(void *own, struct mm_ctx *c, const size_t *sample,
         seq[i].rope_len = 0;
         rows += seq[i].n;
     }
-    struct mm_var *x = mm_llama_embed(c, l->m, ids, rows);
-    return mm_llama_loss(c, l->m, mm_llama_hidden(c, l->m, x, seq, n), target, scale);
+    return mm_llama_loss(c, l->m, mm_llama_embed(c, l->m, ids, rows), seq, n, target, scale);
 }
 
 static int lm_export(struct mm_job *j, struct mm_err *e)

@@ -90,20 +90,66 @@ static struct mm_var *llama_loss(struct mm_ctx *c, void *arg)
     return mm_cross_entropy(c, mm_llama_logits(c, m, h), ids + 1, 0.0f, MM_REDUCE_MEAN);
 }
 
+/* Two sequences of which few rows have a target, and the same without leaving any out. */
+static struct mm_var *few_targets(struct mm_ctx *c, const struct mm_llama *m, bool all)
+{
+    static const int32_t ids[8] = { 1, 17, 90, 4, 55, 3, 101, 28 };
+    static const int32_t target[8] = { -1, 90, -1, -1, -1, 101, 28, -1 };
+    static const struct mm_seq seq[2] = { { .n = 5 }, { .n = 3 } };
+    struct mm_var *x = mm_llama_embed(c, m, ids, 8);
+
+    if (!all)
+        return mm_llama_loss(c, m, x, seq, 2, target, 0.25f);
+    return mm_scale(c, mm_cross_entropy(c, mm_llama_logits(c, m, mm_llama_hidden(c, m, x, seq, 2)),
+                                        target, 0.0f, MM_REDUCE_SUM), 0.25f);
+}
+
+static struct mm_var *few_loss(struct mm_ctx *c, void *arg)
+{
+    c->recompute = true;
+    return few_targets(c, arg, false);
+}
+
+static double loss_of(const struct mm_llama *m, bool all)
+{
+    struct mm_err e = { 0 };
+    struct mm_ctx c;
+
+    assert_int_equal(mm_ctx_init(&c, NULL, MM_ARITH_EXACT, &e), 0);
+    const struct mm_var *l = few_targets(&c, m, all);
+    assert_non_null(l);
+    const double loss = (double)*mm_f32(l);
+    mm_ctx_free(&c);
+    return loss;
+}
+
+static struct mm_llama *open_llama(const struct mm_ckpt *ck)
+{
+    struct mm_llama *m = NULL;
+    struct mm_err e = { 0 };
+
+    assert_int_equal(mm_llama_open(&m, ck, &e), 0);
+    return m;
+}
+
 static void test_llama(void **state)
 {
     static const char *const cases[] = { "gqa", "tied", "bias-headdim", "mistral-window" };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct mm_llama *m = NULL;
-        struct mm_err e = { 0 };
         char dir[1200];
 
         snprintf(dir, sizeof(dir), "%s/llama/%s", golden_dir(), cases[i]);
         struct mm_ckpt *ck = golden_open(dir, "model");
-        assert_int_equal(mm_llama_open(&m, ck, &e), 0);
+        struct mm_llama *m = open_llama(ck);
         check(mm_llama_params(m), llama_loss, m, 0, cases[i]);
+        mm_llama_free(m);
+        m = open_llama(ck);
+        check(mm_llama_params(m), few_loss, m, 0, "  rows with a target, computed again");
+        const double want = loss_of(m, true), got = loss_of(m, false);
+        if (fabs(got - want) > 1e-6 * want)
+            fail_msg("%s: loss %.9f, over all rows %.9f", cases[i], got, want);
         mm_llama_free(m);
         mm_ckpt_close(ck);
     }
