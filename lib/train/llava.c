@@ -158,7 +158,7 @@ static int choose(struct mm_job *j, struct llava *l, const struct mm_llava_stage
         l->see_recorded = rc > 0;
     }
     if (rc >= 0 && lora) {
-        if ((rc = mm_loras_new(&l->loras, mm_llama_params(l->llm.m), &s->lora, s->seed, e)) == 0)
+        if ((rc = mm_loras_new(&l->loras, l->llm.m, &s->lora, s->seed, e)) == 0)
             rc = mm_loras_add(&j->set, l->loras, s->decay, 1, e);
     } else if (rc >= 0) {
         set.train = s->train[0] ? s->train : stage->llm;

@@ -14,6 +14,7 @@
 #include "base/outfile.h"
 #include "base/rng.h"
 #include "train/export.h"
+#include "weights/peft.h"
 
 #define PEFT "base_model.model."
 
@@ -26,7 +27,10 @@ struct one {
     struct mm_lora lora;
     struct mm_var a, b;
     struct mm_var *w; /* beside which it stands */
-    char *module;
+    char *module; /* as the model's own file calls it */
+    char *peft;   /* as it is written */
+    size_t heads; /* > 0: rows of b are so many heads in GGUF's order, but Hugging Face's when
+                     written */
 };
 
 struct mm_loras {
@@ -48,6 +52,7 @@ void mm_loras_free(struct mm_loras *l)
         free(o->a.t.data);
         free(o->b.t.data);
         free(o->module);
+        free(o->peft);
         free(o);
     }
     free(l->v);
@@ -89,8 +94,24 @@ static bool make_var(struct mm_var *v, int64_t rows, int64_t cols)
     return v->t.data != NULL;
 }
 
-static int add(struct mm_loras *l, struct mm_var *w, const char *module, uint64_t seed,
-               struct mm_err *e)
+/* What its name and rows become when written. */
+static void plan_export(struct one *o, const struct mm_llama *m)
+{
+    const struct mm_llama_config *c = mm_llama_config(m);
+    struct mm_peft_module p;
+
+    if (!mm_peft_from_gguf(&p, o->module)) {
+        o->peft = strdup(o->module);
+        return;
+    }
+    o->peft = strdup(p.name);
+    o->heads = p.rows == MM_PEFT_QUERY_ROWS ? (size_t)c->heads
+               : p.rows == MM_PEFT_KEY_ROWS ? (size_t)c->kv_heads
+                                            : 0;
+}
+
+static int add(struct mm_loras *l, const struct mm_llama *m, struct mm_var *w, const char *module,
+               uint64_t seed, struct mm_err *e)
 {
     struct one *o = calloc(1, sizeof(*o));
     struct mm_rng r;
@@ -102,7 +123,9 @@ static int add(struct mm_loras *l, struct mm_var *w, const char *module, uint64_
     o->w = w;
     o->module = strdup(module);
     l->v[l->n++] = o;
-    if (!o->module || !make_var(&o->a, l->rank, w->t.shape[1]) ||
+    if (o->module)
+        plan_export(o, m);
+    if (!o->module || !o->peft || !make_var(&o->a, l->rank, w->t.shape[1]) ||
         !make_var(&o->b, w->t.shape[0], l->rank))
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     const float bound = (float)(1 / sqrt((double)w->t.shape[1]));
@@ -114,8 +137,10 @@ static int add(struct mm_loras *l, struct mm_var *w, const char *module, uint64_
     return 0;
 }
 
-static int add_all(struct mm_loras *l, struct mm_params *p, uint64_t seed, struct mm_err *e)
+static int add_all(struct mm_loras *l, struct mm_llama *m, uint64_t seed, struct mm_err *e)
 {
+    struct mm_params *p = mm_llama_params(m);
+    struct mm_peft_module hf;
     pcre2_code *re;
     int rc = compile(&re, l->targets, e);
 
@@ -129,8 +154,8 @@ static int add_all(struct mm_loras *l, struct mm_params *p, uint64_t seed, struc
         char *module = strndup(name, n - 7);
         if (!module)
             rc = mm_err_set(e, MM_ENOMEM, "out of memory");
-        else if (matches(re, module))
-            rc = add(l, w, module, seed, e);
+        else if (matches(re, module) || (mm_peft_from_gguf(&hf, module) && matches(re, hf.name)))
+            rc = add(l, m, w, module, seed, e);
         free(module);
     }
     if (rc == 0 && !l->n)
@@ -187,18 +212,39 @@ static int read_config(struct mm_loras *l, const char *dir, struct mm_err *e)
     return rc;
 }
 
-static int read_half(struct mm_var *v, const struct mm_ckpt *ck, const char *module, char half,
-                     struct mm_err *e)
+/* in, A or B of o, with its rows as the other side has them: malloc'd f32. */
+static float *turned(const struct one *o, const struct mm_tensor *in, enum mm_peft_way way)
 {
+    const size_t n = mm_tensor_count(in);
+    float *x = malloc(n * sizeof(float) + 1), *y = malloc(n * sizeof(float) + 1);
+
+    if (x && y) {
+        mm_tensor_to_f32(x, in);
+        mm_peft_turn(y, x, (size_t)in->shape[0], (size_t)in->shape[1], o->heads, way);
+    }
+    free(x);
+    return y;
+}
+
+static int read_half(struct one *o, const struct mm_ckpt *ck, char half, struct mm_err *e)
+{
+    struct mm_var *v = half == 'A' ? &o->a : &o->b;
     const struct mm_ckpt_entry *en;
     char name[400];
 
-    snprintf(name, sizeof(name), PEFT "%s.lora_%c.weight", module, half);
+    snprintf(name, sizeof(name), PEFT "%s.lora_%c.weight", o->peft, half);
     en = mm_ckpt_lookup(ck, name);
     if (!en || !mm_shape_eq(&en->t, &v->t))
         return mm_err_set(e, MM_EDATA, "%s: tensor '%s' is missing or of another shape",
                           mm_ckpt_path(ck), name);
     mm_tensor_to_f32(mm_f32(v), &en->t);
+    if (half == 'A' || !o->heads)
+        return 0;
+    float *y = turned(o, &v->t, MM_PEFT_TO_GGUF);
+    if (!y)
+        return mm_err_set(e, MM_ENOMEM, "out of memory");
+    free(v->t.data);
+    v->t.data = y;
     return 0;
 }
 
@@ -211,8 +257,8 @@ static int read_weights(struct mm_loras *l, const char *dir, struct mm_err *e)
     mm_buf_printf(&path, "%s/adapter_model.safetensors", dir);
     rc = path.failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : mm_ckpt_open(&ck, path.p, e);
     for (size_t i = 0; rc == 0 && i < l->n; i++)
-        if ((rc = read_half(&l->v[i]->a, ck, l->v[i]->module, 'A', e)) == 0)
-            rc = read_half(&l->v[i]->b, ck, l->v[i]->module, 'B', e);
+        if ((rc = read_half(l->v[i], ck, 'A', e)) == 0)
+            rc = read_half(l->v[i], ck, 'B', e);
     if (rc == 0 && mm_ckpt_count(ck) != 2 * l->n)
         rc = mm_err_set(e, MM_EDATA, "%s: %zu tensors, the model takes %zu", path.p,
                         mm_ckpt_count(ck), 2 * l->n);
@@ -221,7 +267,7 @@ static int read_weights(struct mm_loras *l, const char *dir, struct mm_err *e)
     return rc;
 }
 
-int mm_loras_new(struct mm_loras **out, struct mm_params *p, const struct mm_lora_spec *s,
+int mm_loras_new(struct mm_loras **out, struct mm_llama *m, const struct mm_lora_spec *s,
                  uint64_t seed, struct mm_err *e)
 {
     struct mm_loras *l = calloc(1, sizeof(*l));
@@ -237,7 +283,7 @@ int mm_loras_new(struct mm_loras **out, struct mm_params *p, const struct mm_lor
         if (!(l->targets = strdup(s->targets ? s->targets : LINEAR)))
             rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     }
-    if (rc == 0 && (rc = add_all(l, p, seed, e)) == 0 && s->from)
+    if (rc == 0 && (rc = add_all(l, m, seed, e)) == 0 && s->from)
         rc = read_weights(l, s->from, e);
     if (rc < 0)
         mm_loras_free(l);
@@ -270,7 +316,7 @@ static json_t *modules(const struct mm_loras *l)
     json_t *list = json_array();
 
     for (size_t i = 0; list && i < l->n; i++)
-        json_array_append_new(list, json_string(l->v[i]->module));
+        json_array_append_new(list, json_string(l->v[i]->peft));
     return list;
 }
 
@@ -301,28 +347,55 @@ static int write_config(const char *dir, const struct mm_loras *l, const char *b
     return rc;
 }
 
+/* The adapter that a trained weight is half of; NULL: it is something else. */
+static const struct one *owner(const struct mm_loras *l, const struct mm_var *v)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (v == &l->v[i]->a || v == &l->v[i]->b)
+            return l->v[i];
+    return NULL;
+}
+
+/* The half t of o as it is written: malloc'd data of a dtype; NULL: out of memory. */
+static void *written(const struct one *o, const struct mm_set *s, const struct mm_trained *t,
+                     enum mm_dtype dtype)
+{
+    struct mm_tensor x = t->var->t;
+
+    x.data = mm_export_data(s, t);
+    if (t->var == &o->a || !o->heads)
+        return mm_export_as(&x, dtype);
+    float *y = turned(o, &x, MM_PEFT_FROM_GGUF);
+    x.data = y;
+    void *out = y ? mm_export_as(&x, dtype) : NULL;
+    free(y);
+    return out;
+}
+
 int mm_loras_export(const char *dir, const struct mm_loras *l, const struct mm_set *s,
                     const char *base, enum mm_dtype dtype, struct mm_err *e)
 {
     struct mm_named *v = calloc(2 * l->n + 1, sizeof(*v));
+    char (*name)[400] = calloc(2 * l->n + 1, sizeof(*name));
     json_t *meta = json_pack("{s:s}", "format", "pt");
     struct mm_buf path = { 0 };
     size_t n = 0;
     int rc = mm_export_dir(dir, e);
 
     mm_buf_printf(&path, "%s/adapter_model.safetensors", dir);
-    if (rc == 0 && (!v || !meta || path.failed))
+    if (rc == 0 && (!v || !name || !meta || path.failed))
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     for (size_t i = 0; rc == 0 && i < s->n; i++) {
         const struct mm_trained *t = &s->v[i];
-        struct mm_tensor x = t->var->t;
+        const struct one *o = owner(l, t->var);
 
-        if (!strstr(t->name, ".lora_"))
+        if (!o)
             continue;
-        x.data = mm_export_data(s, t);
-        v[n] = (struct mm_named){ t->name, x };
+        snprintf(name[n], sizeof(name[n]), PEFT "%s.lora_%c.weight", o->peft,
+                 t->var == &o->a ? 'A' : 'B');
+        v[n] = (struct mm_named){ name[n], t->var->t };
         v[n].t.dtype = dtype == MM_NDTYPE ? MM_F32 : dtype;
-        v[n].t.data = mm_export_as(&x, v[n].t.dtype);
+        v[n].t.data = written(o, s, t, v[n].t.dtype);
         if (!v[n++].t.data)
             rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     }
@@ -331,6 +404,7 @@ int mm_loras_export(const char *dir, const struct mm_loras *l, const struct mm_s
     for (size_t i = 0; i < n; i++)
         free(v[i].t.data);
     free(v);
+    free(name);
     json_decref(meta);
     mm_buf_free(&path);
     return rc;

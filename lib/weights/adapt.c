@@ -15,6 +15,7 @@
 #include "base/size.h"
 #include "kernel/gemm.h"
 #include "weights/ckpt_impl.h"
+#include "weights/peft.h"
 
 #define PEFT "base_model.model."
 
@@ -191,15 +192,38 @@ static void narrow(void *data, enum mm_dtype d, const float *f, size_t n)
         mm_quant_row(data, d, f, n);
 }
 
+/* B, its rows in the order of the base's. */
+static float *widen_b(const struct mm_tensor *B, size_t heads)
+{
+    float *const f = widen(B);
+
+    if (!f || !heads)
+        return f;
+    float *const g = malloc(mm_tensor_count(B) * sizeof *g + 1);
+    if (g)
+        mm_peft_turn(g, f, (size_t)B->shape[0], (size_t)B->shape[1], heads, MM_PEFT_TO_GGUF);
+    free(f);
+    return g;
+}
+
+struct pair {
+    const struct mm_tensor *A, *B; /* [r, in], [out, r] */
+    double scale;
+    bool transposed; /* the base stores [in, out] */
+    size_t heads;    /* > 0: B's rows, so many heads, are in Hugging Face's order, W's in GGUF's */
+};
+
 /* W[rows][cols] += scale P Q, where P Q is B A, or A' B' when the base stores
  * the transpose. */
-static int merge(struct adapter *a, struct mm_ckpt_entry *w, const struct mm_tensor *A,
-                 const struct mm_tensor *B, double scale, bool transposed, struct mm_err *e)
+static int merge(struct adapter *a, struct mm_ckpt_entry *w, const struct pair *p,
+                 struct mm_err *e)
 {
+    const struct mm_tensor *const A = p->A;
     const size_t rows = (size_t)w->t.shape[0], cols = (size_t)w->t.shape[1];
     const size_t r = (size_t)A->shape[0], in = (size_t)A->shape[1];
     const enum mm_dtype d = merged_dtype(w->t.dtype, a->store);
-    float *const fa = widen(A), *const fb = widen(B);
+    float *const fa = widen(A), *const fb = widen_b(p->B, p->heads);
+    const float scale = (float)p->scale;
     float *f = NULL;
     void *out = NULL;
     int rc = fa && fb ? alloc_data(&out, a->base, d, rows * cols, e)
@@ -209,10 +233,10 @@ static int merge(struct adapter *a, struct mm_ckpt_entry *w, const struct mm_ten
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     if (rc == 0) {
         mm_tensor_to_f32(f, &w->t);
-        rc = transposed ? mm_gemm(MM_TRANS, MM_TRANS, rows, cols, r, (float)scale, fa, in, fb, r,
-                                  1, f, cols, a->pool)
-                        : mm_gemm(MM_NOTRANS, MM_NOTRANS, rows, cols, r, (float)scale, fb, r, fa,
-                                  in, 1, f, cols, a->pool);
+        rc = p->transposed ? mm_gemm(MM_TRANS, MM_TRANS, rows, cols, r, scale, fa, in, fb, r, 1,
+                                     f, cols, a->pool)
+                           : mm_gemm(MM_NOTRANS, MM_NOTRANS, rows, cols, r, scale, fb, r, fa, in,
+                                     1, f, cols, a->pool);
         if (rc < 0)
             mm_err_set(e, rc, "out of memory");
     }
@@ -229,24 +253,50 @@ static int merge(struct adapter *a, struct mm_ckpt_entry *w, const struct mm_ten
     return rc;
 }
 
-/* The name of the base's weight for a module: X.weight, as a GGUF X itself. */
-static struct mm_ckpt_entry *target(struct adapter *a, const char *module)
+/* The base's weight for a module: X.weight, as a GGUF X itself, or what a GGUF calls it;
+ * then *rows are not MM_PEFT_ANY_ROWS if B's stand in another order. */
+static struct mm_ckpt_entry *target(struct adapter *a, const char *module, enum mm_peft_rows *rows)
 {
-    struct mm_ckpt_entry *const x = find_entry(a->base, module);
+    struct mm_ckpt_entry *x = find_entry(a->base, module);
+    struct mm_peft_module m;
 
+    *rows = MM_PEFT_ANY_ROWS;
     if (x)
         return x;
     mm_buf_reset(&a->name);
     mm_buf_printf(&a->name, "%s.weight", module);
+    x = a->name.failed ? NULL : find_entry(a->base, a->name.p);
+    if (x || !mm_ckpt_is_gguf(a->base) || !mm_peft_to_gguf(&m, module))
+        return x;
+    *rows = m.rows;
+    mm_buf_reset(&a->name);
+    mm_buf_printf(&a->name, "%s.weight", m.name);
     return a->name.failed ? NULL : find_entry(a->base, a->name.p);
+}
+
+/* The heads that so many rows of a GGUF's attn_q or attn_k are; 0: they cannot be. */
+static size_t heads_of(const struct mm_ckpt *ck, enum mm_peft_rows rows, int64_t n)
+{
+    const struct mm_gguf *const g = mm_ckpt_gguf(ck);
+    const json_t *const arch = json_object_get(mm_ckpt_meta(ck), "general.architecture");
+    char key[100];
+
+    snprintf(key, sizeof key, "%.40s.attention.head_count", json_string_value(arch));
+    double heads = mm_gguf_get_num(g, key, 0);
+    if (rows == MM_PEFT_KEY_ROWS) {
+        snprintf(key, sizeof key, "%.40s.attention.head_count_kv", json_string_value(arch));
+        heads = mm_gguf_get_num(g, key, heads);
+    }
+    return heads >= 1 && heads <= (double)n && n % (2 * (int64_t)heads) == 0 ? (size_t)heads : 0;
 }
 
 static int merge_pair(struct adapter *a, const char *module, const struct mm_ckpt_entry *A,
                       const struct mm_ckpt_entry *B, bool embedding, struct mm_err *e)
 {
-    struct mm_ckpt_entry *const w = target(a, module);
+    enum mm_peft_rows order;
+    struct mm_ckpt_entry *const w = target(a, module, &order);
+    struct pair p = { .A = &A->t, .B = &B->t };
     char sa[100], sb[100], sw[100];
-    double scale = 0;
 
     if (a->name.failed)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
@@ -264,8 +314,14 @@ static int merge_pair(struct adapter *a, const char *module, const struct mm_ckp
                           mm_shape_str(sa, sizeof sa, A->t.shape, 2),
                           mm_shape_str(sb, sizeof sb, B->t.shape, 2),
                           mm_shape_str(sw, sizeof sw, w->t.shape, 2));
-    const int rc = scale_of(&scale, a, module, A->t.shape[0], e);
-    return rc < 0 ? rc : merge(a, w, &A->t, &B->t, a->undo ? -scale : scale, transposed, e);
+    if (order != MM_PEFT_ANY_ROWS && !(p.heads = heads_of(a->base, order, out)))
+        return mm_err_set(e, MM_EDATA, "'%s': %lld rows are no heads of the base", module,
+                          (long long)out);
+    p.transposed = transposed;
+    const int rc = scale_of(&p.scale, a, module, A->t.shape[0], e);
+    if (a->undo)
+        p.scale = -p.scale;
+    return rc < 0 ? rc : merge(a, w, &p, e);
 }
 
 /* ---- names ---- */

@@ -22,7 +22,8 @@ enum mm_adapt_store {
 
 /* mm_adapt_lora: merge the adapter at path into ck.  path: a directory with
  * adapter_config.json and adapter_model.safetensors or .bin, and, in LLaVA's
- * layout, non_lora_trainables.bin; or a GGUF adapter.  Modules and biases
+ * layout, non_lora_trainables.bin; or a GGUF adapter.  Hugging Face's names also find the
+ * linear layers of a GGUF (peft.h).  Modules and biases
  * stored whole replace the base's; a resized embedding also changes vocab_size
  * of the configuration.  May be called again for a second adapter.  p may be
  * NULL.

@@ -171,14 +171,17 @@ const struct mm_tensor *mm_convert_out(const struct mm_convert *c, size_t i)
     return &c->v[i].out;
 }
 
-/* The stored row that becomes row r: with heads of d rows, 2i + p was
- * p d/2 + i. */
+size_t mm_convert_rope_row(size_t r, size_t d)
+{
+    const size_t in_head = r % d; /* 2i + p was p d/2 + i */
+
+    return r - in_head + in_head % 2 * (d / 2) + in_head / 2;
+}
+
+/* The stored row that becomes row r. */
 static size_t source_row(const struct item *x, size_t r)
 {
-    if (x->heads <= 0)
-        return r;
-    const size_t d = (size_t)(x->in.shape[0] / x->heads), in_head = r % d;
-    return r - in_head + in_head % 2 * (d / 2) + in_head / 2;
+    return x->heads > 0 ? mm_convert_rope_row(r, (size_t)(x->in.shape[0] / x->heads)) : r;
 }
 
 /* Row r of the piece into out, as it will be before packing. */

@@ -25,6 +25,10 @@ struct mm_convert_spec {
                       GGUF's, in this many heads (llava.md 7.3) */
 };
 
+/* mm_convert_rope_row: the row in Hugging Face's order of RoPE pairs that is row r in
+ * GGUF's, with heads of d rows. */
+size_t mm_convert_rope_row(size_t r, size_t d);
+
 struct mm_convert;
 
 /* mm_convert_new: type is f32, f16, bf16 or one that mm_quant_can; MM_NDTYPE: as

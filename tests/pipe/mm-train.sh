@@ -142,7 +142,7 @@ mm-quantize --type q8_0 -o lm.gguf "$S/model" 2>/dev/null
 t "beside a quantised language model" 0 mm-train llava-instruct --model lm.gguf --vision-tower "$S/model" \
     --images "$S/images" --lora 2 --lr 0.01 --template v1 -o s6 --steps 2 -B 2 "$S/instruct.json"
 t "connector and adapter alone are written" 0 sh -c "mm-ls s6/model.safetensors | grep -c mm_projector;
-    mm-ls s6/adapter/adapter_model.safetensors | grep -c 'blk.*lora'"
+    mm-ls s6/adapter/adapter_model.safetensors | grep -c 'model.model.layers.*lora'"
 same "of it" out "4
 28"
 t "and fit together" 0 sh -c "mm-encode -m s6 --vision-tower '$S/model' '$S/images/a.png' | mm-project -m s6 | mm-llm -m lm.gguf --lora s6/adapter -n 4 -t 0 -p '<image>'"

@@ -13,6 +13,7 @@
 #include "golden.h"
 #include "weights/adapt.h"
 #include "weights/gguf_write.h"
+#include "weights/peft.h"
 #include "weights/write.h"
 
 static char dir[100];
@@ -330,11 +331,76 @@ static void test_delta(void **state)
     assert_non_null(strstr(e.msg, "[1,3]"));
 }
 
+/* Names there and back; what is none. */
+static void test_peft_names(void **state)
+{
+    static const struct { const char *gguf, *hf, *llava; enum mm_peft_rows rows; } t[] = {
+        { "blk.0.attn_q", "model.layers.0.self_attn.q_proj",
+          "language_model.model.layers.0.self_attn.q_proj", MM_PEFT_QUERY_ROWS },
+        { "blk.31.attn_k", "model.layers.31.self_attn.k_proj",
+          "model.language_model.layers.31.self_attn.k_proj", MM_PEFT_KEY_ROWS },
+        { "blk.7.attn_v", "model.layers.7.self_attn.v_proj",
+          "language_model.model.layers.7.self_attn.v_proj", MM_PEFT_ANY_ROWS },
+        { "blk.7.attn_output", "model.layers.7.self_attn.o_proj",
+          "language_model.model.layers.7.self_attn.o_proj", MM_PEFT_ANY_ROWS },
+        { "blk.7.ffn_gate", "model.layers.7.mlp.gate_proj",
+          "language_model.model.layers.7.mlp.gate_proj", MM_PEFT_ANY_ROWS },
+        { "blk.7.ffn_up", "model.layers.7.mlp.up_proj",
+          "language_model.model.layers.7.mlp.up_proj", MM_PEFT_ANY_ROWS },
+        { "blk.7.ffn_down", "model.layers.7.mlp.down_proj",
+          "language_model.model.layers.7.mlp.down_proj", MM_PEFT_ANY_ROWS },
+        { "token_embd", "model.embed_tokens", "language_model.model.embed_tokens",
+          MM_PEFT_ANY_ROWS },
+        { "output", "lm_head", "language_model.lm_head", MM_PEFT_ANY_ROWS },
+    };
+    static const char *const none[] = { "", "blk", "blk.", "blk.x.attn_q", "blk.1", "blk.1.",
+                                        "blk.-1.attn_q", "blk.1attn_q", "blk.1.attn_norm", "v.blk.1.attn_q",
+                                        "model.layers.1.mlp", "model.layers.self_attn.q_proj",
+                                        "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
+                                        "model.norm", "model.layers.9999999999.mlp.up_proj" };
+    struct mm_peft_module m;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_true(mm_peft_from_gguf(&m, t[i].gguf));
+        assert_string_equal(m.name, t[i].hf);
+        assert_int_equal(m.rows, t[i].rows);
+        assert_true(mm_peft_to_gguf(&m, t[i].hf));
+        assert_string_equal(m.name, t[i].gguf);
+        assert_int_equal(m.rows, t[i].rows);
+        assert_true(mm_peft_to_gguf(&m, t[i].llava));
+        assert_string_equal(m.name, t[i].gguf);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_false(mm_peft_from_gguf(&m, none[i]));
+        assert_false(mm_peft_to_gguf(&m, none[i]));
+    }
+}
+
+/* Two heads of six rows: GGUF's pairs (2i, 2i + 1) are Hugging Face's (i, i + 3). */
+static void test_peft_rows(void **state)
+{
+    static const float hf[12][1] = { { 0 }, { 1 }, { 2 }, { 3 }, { 4 }, { 5 },
+                                     { 6 }, { 7 }, { 8 }, { 9 }, { 10 }, { 11 } };
+    static const float gguf[12] = { 0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11 };
+    float there[12], back[12];
+
+    (void)state;
+    mm_peft_turn(there, hf[0], 12, 1, 2, MM_PEFT_TO_GGUF);
+    assert_memory_equal(there, gguf, sizeof gguf);
+    mm_peft_turn(back, there, 12, 1, 2, MM_PEFT_FROM_GGUF);
+    assert_memory_equal(back, hf, sizeof hf);
+    mm_peft_turn(there, hf[0], 6, 2, 1, MM_PEFT_TO_GGUF); /* rows of two */
+    for (int i = 0; i < 12; i++)
+        assert_true(there[i] == 2 * gguf[i / 2] + (float)(i % 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden), cmocka_unit_test(test_whole), cmocka_unit_test(test_llava),
         cmocka_unit_test(test_gguf),   cmocka_unit_test(test_delta),
+        cmocka_unit_test(test_peft_names), cmocka_unit_test(test_peft_rows),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
