@@ -55,12 +55,18 @@ struct mm_attn_item {
  * sharing of work; every output is what mm_attention gives.  0 or MM_ENOMEM. */
 MM_MUST_CHECK int mm_attention_many(const struct mm_attn_item *items, size_t n, struct mm_pool *p);
 
-/* mm_attention_grad: gradients dq, dk, dv (written, laid out as q, k, v) of
- * the output o whose gradient is dO, from the lse of the forward pass (Dao
- * 2022, appendix B).  k and v are rows of f32; dO is laid out as o.  alibi and
- * bias take part but get no gradient.  Returns 0 or MM_ENOMEM. */
-MM_MUST_CHECK int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO,
-                                    const float *q, const float *k, const float *v, const float *o,
-                                    const float *lse, const struct mm_attn *a, struct mm_pool *p);
+/* One sequence's gradients dq, dk, dv (written, laid out as q, k, v) and what they are
+ * computed from: dO (laid out as o), the inputs, and o and lse of the forward pass. */
+struct mm_attn_grad_item {
+    struct mm_attn a;
+    float *dq, *dk, *dv;
+    const float *dO, *q, *k, *v, *o, *lse;
+};
+
+/* mm_attention_grad_many: gradients of n sequences of one shape (heads, kv_heads, dim) and
+ * of any lengths, in one sharing of work (Dao 2022, appendix B).  k and v are rows of
+ * f32; alibi and bias take part but get no gradient.  Returns 0 or MM_ENOMEM. */
+MM_MUST_CHECK int mm_attention_grad_many(const struct mm_attn_grad_item *items, size_t n,
+                                         struct mm_pool *p);
 
 #endif

@@ -4,7 +4,7 @@
  * alg. 4):  D = rowsum(dO o), dS = p (dO v^T - D), dq = dS k scale,
  * dk = dS^T q scale, dv = p^T dO.  Scores are computed transposed, twelve keys
  * by a block of rows: p^T and dS^T are then what dv and dk multiply.  A tile is
- * one kv head: it owns its rows of dk, dv and all rows of dq that share it, so
+ * one kv head of a sequence: it owns its rows of dk, dv and all rows of dq that share it, so
  * sums have a fixed order.
  */
 #include "kernel/attention.h"
@@ -23,16 +23,14 @@ enum {
 };
 
 struct job {
-    const struct mm_kern *k;
-    float *dq, *dk, *dv;
-    const float *dO, *q, *key, *value, *o, *lse;
-    const struct mm_attn *a;
+    const struct mm_attn_grad_item *items;
     float *work; /* per thread */
     size_t work_floats;
 };
 
 /* Scratch of one thread; pdim is dim in whole panels. */
 struct work {
+    const struct mm_kern *k;
     float *x;          /* [ROWS][dim] rows of q or dO together */
     float *qp, *dop;   /* the rows as keys lie: [ROWS / MM_NR][dim][MM_NR]; q is scaled */
     float *qv, *dov;   /* the rows as values lie: [pdim / MM_NR][ROWS][MM_NR] */
@@ -72,46 +70,51 @@ static size_t work_init(struct work *w, float *f, size_t dim, size_t pdim)
 }
 
 /* Rows r0.. times scale, as keys lie and as values lie. */
-static void pack_rows(const struct job *j, struct work *w, float *p, float *v, const float *x,
+static void pack_rows(const struct mm_attn *a, struct work *w, float *p, float *v, const float *x,
                       size_t row, size_t head, float scale, size_t kv, size_t r0, size_t rows)
 {
-    const struct mm_attn *a = j->a;
+    const float *from = x + mm_attn_at(a, kv, r0, row, head);
+    size_t ld = row;
 
-    for (size_t r = 0; r < rows; r++)
-        j->k->scale(w->x + r * a->dim, scale, x + mm_attn_at(a, kv, r0 + r, row, head), a->dim);
+    if (scale != 1 || mm_attn_group(a) > 1) {
+        for (size_t r = 0; r < rows; r++)
+            w->k->scale(w->x + r * a->dim, scale, x + mm_attn_at(a, kv, r0 + r, row, head),
+                        a->dim);
+        from = w->x;
+        ld = a->dim;
+    }
     for (size_t r = 0; r < rows; r += MM_NR)
-        j->k->pack_b(p + r * a->dim, w->x + r * a->dim, a->dim, a->dim,
-                     (int)mm_attn_min(MM_NR, rows - r));
-    mm_attn_rows_to_panels(v, ROWS, w->x, a->dim, rows, a->dim);
+        w->k->pack_b(p + r * a->dim, from + r * ld, ld, a->dim, (int)mm_attn_min(MM_NR, rows - r));
+    mm_attn_rows_to_panels(v, ROWS, from, ld, rows, a->dim);
 }
 
 /* Everything of rows r0.. that the keys will meet. */
-static void load_rows(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows)
+static void load_rows(const struct mm_attn_grad_item *it, struct work *w, size_t kv, size_t r0, size_t rows)
 {
-    const struct mm_attn *a = j->a;
+    const struct mm_attn *a = &it->a;
 
-    pack_rows(j, w, w->qp, w->qv, j->q, a->q_row, a->q_head, a->scale, kv, r0, rows);
-    pack_rows(j, w, w->dop, w->dov, j->dO, a->o_row, a->o_head, 1, kv, r0, rows);
+    pack_rows(a, w, w->qp, w->qv, it->q, a->q_row, a->q_head, a->scale, kv, r0, rows);
+    pack_rows(a, w, w->dop, w->dov, it->dO, a->o_row, a->o_head, 1, kv, r0, rows);
     memset(w->dq, 0, rows * mm_attn_dim(a) * sizeof(*w->dq));
     for (size_t r = 0; r < ROWS; r++) {
         const size_t at = mm_attn_at(a, kv, r0 + r, a->o_row, a->o_head);
-        const float lse = r < rows ? j->lse[mm_attn_at(a, kv, r0 + r, 1, a->nq)] : -INFINITY;
-        w->D[r] = r < rows ? -j->k->dot(j->dO + at, j->o + at, a->dim) : 0;
+        const float lse = r < rows ? it->lse[mm_attn_at(a, kv, r0 + r, 1, a->nq)] : -INFINITY;
+        w->D[r] = r < rows ? -w->k->dot(it->dO + at, it->o + at, a->dim) : 0;
         w->lse[r] = lse > -INFINITY ? -lse : -INFINITY; /* sees no key: p = 0 */
     }
 }
 
 /* Keys j0.. and their values. */
-static void load_keys(const struct job *j, struct work *w, size_t kv, size_t j0, size_t keys)
+static void load_keys(const struct mm_attn_grad_item *it, struct work *w, size_t kv, size_t j0, size_t keys)
 {
-    const struct mm_attn *a = j->a;
-    const float *key = j->key + j0 * a->k_row + kv * a->k_head;
-    const float *value = j->value + j0 * a->v_row + kv * a->v_head;
+    const struct mm_attn *a = &it->a;
+    const float *key = it->k + j0 * a->k_row + kv * a->k_head;
+    const float *value = it->v + j0 * a->v_row + kv * a->v_head;
 
     for (size_t i = 0; i < keys; i += MM_MR) {
         const int mr = (int)mm_attn_min(MM_MR, keys - i);
-        j->k->pack_a(w->ka + i * a->dim, key + i * a->k_row, a->k_row, a->dim, mr);
-        j->k->pack_a(w->va + i * a->dim, value + i * a->v_row, a->v_row, a->dim, mr);
+        w->k->pack_a(w->ka + i * a->dim, key + i * a->k_row, a->k_row, a->dim, mr);
+        w->k->pack_a(w->va + i * a->dim, value + i * a->v_row, a->v_row, a->dim, mr);
     }
     mm_attn_rows_to_panels(w->kv, keys, key, a->k_row, keys, a->dim);
 }
@@ -157,77 +160,77 @@ static void mask_key(float *x, size_t kv, size_t r0, struct rows s, size_t j, si
 }
 
 /* p^T and dS^T of mr keys from j, number i of the block, with rows s. */
-static void probabilities(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows,
+static void probabilities(const struct mm_attn_grad_item *it, struct work *w, size_t kv, size_t r0, size_t rows,
                           struct rows s, size_t key, size_t i, size_t mr)
 {
-    const struct mm_attn *a = j->a;
+    const struct mm_attn *a = &it->a;
     const size_t n = s.hi - s.lo, from = s.lo / MM_NR * MM_NR;
     const size_t panels = mm_attn_div_up(s.hi - from, MM_NR);
     float *ds = w->ds + i * MM_ATTN_LD;
 
-    j->k->attn_scores[0](w->p + from, w->ka + i * a->dim, mr, w->qp + from * a->dim, a->dim, panels,
-                         (int)mr);
-    j->k->attn_scores[0](ds + from, w->va + i * a->dim, mr, w->dop + from * a->dim, a->dim, panels,
-                         (int)mr);
+    w->k->attn_scores[0](w->p + from, w->ka + i * a->dim, mr, w->qp + from * a->dim, a->dim,
+                         panels, (int)mr);
+    w->k->attn_scores[0](ds + from, w->va + i * a->dim, mr, w->dop + from * a->dim, a->dim,
+                         panels, (int)mr);
     for (size_t t = 0; t < mr; t++) {
         float *p = w->p + t * MM_ATTN_LD + s.lo, *d = ds + t * MM_ATTN_LD + s.lo;
         mask_key(p - s.lo, kv, r0, s, key + t, rows, a);
-        j->k->add(p, p, w->lse + s.lo, n);
-        (void)j->k->exp_sum(p, p, 0, n);
-        j->k->add(d, d, w->D + s.lo, n);
-        j->k->mul(d, d, p, n);
+        w->k->add(p, p, w->lse + s.lo, n);
+        (void)w->k->exp_sum(p, p, 0, n);
+        w->k->add(d, d, w->D + s.lo, n);
+        w->k->mul(d, d, p, n);
     }
 }
 
 /* dx[mr rows] += s^T x: s [mr][MM_ATTN_LD], x as values lie. */
-static void add_keys(const struct job *j, struct work *w, float *dx, size_t row, const float *s,
+static void add_keys(const struct mm_attn_grad_item *it, struct work *w, float *dx, size_t row, const float *s,
                      const float *xv, struct rows r, size_t mr)
 {
-    const size_t pdim = mm_attn_dim(j->a);
+    const size_t pdim = mm_attn_dim(&it->a);
 
-    j->k->attn_values[0](w->c, s + r.lo, xv + r.lo * MM_NR, ROWS * MM_NR, r.hi - r.lo,
+    w->k->attn_values[0](w->c, s + r.lo, xv + r.lo * MM_NR, ROWS * MM_NR, r.hi - r.lo,
                          pdim / MM_NR, (int)mr);
     for (size_t t = 0; t < mr; t++)
-        j->k->add(dx + t * row, dx + t * row, w->c + t * pdim, j->a->dim);
+        w->k->add(dx + t * row, dx + t * row, w->c + t * pdim, it->a.dim);
 }
 
 /* dq[rows r] += dS k */
-static void add_queries(const struct job *j, struct work *w, struct rows r, size_t keys)
+static void add_queries(const struct mm_attn_grad_item *it, struct work *w, struct rows r, size_t keys)
 {
-    const size_t pdim = mm_attn_dim(j->a);
+    const size_t pdim = mm_attn_dim(&it->a);
 
     for (size_t i = r.lo; i < r.hi; i += MM_MR) {
         const size_t mr = mm_attn_min(MM_MR, r.hi - i);
         for (size_t c = 0; c < pdim; c += MM_NR) {
-            j->k->attn_scores[0](w->c, w->ds + i, MM_ATTN_LD, w->kv + c * keys, keys, 1, (int)mr);
+            w->k->attn_scores[0](w->c, w->ds + i, MM_ATTN_LD, w->kv + c * keys, keys, 1, (int)mr);
             for (size_t t = 0; t < mr; t++) {
                 float *dq = w->dq + (i + t) * pdim + c;
-                j->k->add(dq, dq, w->c + t * MM_ATTN_LD, MM_NR);
+                w->k->add(dq, dq, w->c + t * MM_ATTN_LD, MM_NR);
             }
         }
     }
 }
 
 /* Rows r0.. with keys j0..: all three gradients. */
-static void grad_block(const struct job *j, struct work *w, size_t kv, size_t r0, size_t rows,
+static void grad_block(const struct mm_attn_grad_item *it, struct work *w, size_t kv, size_t r0, size_t rows,
                        size_t j0, size_t keys)
 {
-    const struct mm_attn *a = j->a;
+    const struct mm_attn *a = &it->a;
     const struct rows all = seen_by(a, r0, rows, j0, keys);
-    float *dk = j->dk + j0 * a->k_row + kv * a->k_head;
-    float *dv = j->dv + j0 * a->v_row + kv * a->v_head;
+    float *dk = it->dk + j0 * a->k_row + kv * a->k_head;
+    float *dv = it->dv + j0 * a->v_row + kv * a->v_head;
 
     if (all.lo == all.hi)
         return;
-    load_keys(j, w, kv, j0, keys);
+    load_keys(it, w, kv, j0, keys);
     for (size_t i = 0; i < keys; i += MM_MR) {
         const size_t mr = mm_attn_min(MM_MR, keys - i);
         const struct rows s = seen_by(a, r0, rows, j0 + i, mr);
 
         if (s.lo < s.hi) {
-            probabilities(j, w, kv, r0, rows, s, j0 + i, i, mr);
-            add_keys(j, w, dv + i * a->v_row, a->v_row, w->p, w->dov, s, mr);
-            add_keys(j, w, dk + i * a->k_row, a->k_row, w->ds + i * MM_ATTN_LD, w->qv, s, mr);
+            probabilities(it, w, kv, r0, rows, s, j0 + i, i, mr);
+            add_keys(it, w, dv + i * a->v_row, a->v_row, w->p, w->dov, s, mr);
+            add_keys(it, w, dk + i * a->k_row, a->k_row, w->ds + i * MM_ATTN_LD, w->qv, s, mr);
         }
         for (size_t t = i; t < i + mr; t++) { /* rows that other keys of the block are seen by */
             float *ds = w->ds + t * MM_ATTN_LD;
@@ -236,50 +239,60 @@ static void grad_block(const struct job *j, struct work *w, size_t kv, size_t r0
             memset(ds + hi, 0, (all.hi > hi ? all.hi - hi : 0) * sizeof(*ds));
         }
     }
-    add_queries(j, w, all, keys);
+    add_queries(it, w, all, keys);
 }
 
-static void grad_tile(void *arg, size_t kv, int thread)
+static void grad_tile(void *arg, size_t tile, int thread)
 {
     const struct job *j = arg;
-    const struct mm_attn *a = j->a;
+    const size_t heads = j->items->a.kv_heads, kv = tile % heads;
+    const struct mm_attn_grad_item *it = &j->items[tile / heads];
+    const struct mm_attn *a = &it->a;
     const size_t n = a->nq * mm_attn_group(a);
-    struct work w;
+    struct work w = { .k = mm_kern() };
 
     work_init(&w, j->work + (size_t)thread * j->work_floats, a->dim, mm_attn_dim(a));
     for (size_t i = 0; i < a->nk; i++) {
-        memset(j->dk + i * a->k_row + kv * a->k_head, 0, a->dim * sizeof(float));
-        memset(j->dv + i * a->v_row + kv * a->v_head, 0, a->dim * sizeof(float));
+        memset(it->dk + i * a->k_row + kv * a->k_head, 0, a->dim * sizeof(float));
+        memset(it->dv + i * a->v_row + kv * a->v_head, 0, a->dim * sizeof(float));
     }
     for (size_t r0 = 0; r0 < n; r0 += ROWS) {
         const size_t rows = mm_attn_min(ROWS, n - r0);
 
-        load_rows(j, &w, kv, r0, rows);
+        load_rows(it, &w, kv, r0, rows);
         for (size_t i = 0; i < a->nk; i += KEYS)
-            grad_block(j, &w, kv, r0, rows, i, mm_attn_min(KEYS, a->nk - i));
+            grad_block(it, &w, kv, r0, rows, i, mm_attn_min(KEYS, a->nk - i));
         for (size_t r = 0; r < rows; r++)
-            j->k->scale(j->dq + mm_attn_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale,
+            w.k->scale(it->dq + mm_attn_at(a, kv, r0 + r, a->q_row, a->q_head), a->scale,
                         w.dq + r * mm_attn_dim(a), a->dim);
     }
 }
 
-int mm_attention_grad(float *dq, float *dk, float *dv, const float *dO, const float *q,
-                      const float *k, const float *v, const float *o, const float *lse,
-                      const struct mm_attn *a, struct mm_pool *p)
+int mm_attention_grad_many(const struct mm_attn_grad_item *items, size_t n, struct mm_pool *p)
 {
     const size_t threads = p ? (size_t)mm_pool_threads(p) : 1;
+    struct job j = { .items = items };
     struct work layout;
-    const size_t each = work_init(&layout, NULL, a->dim, mm_attn_dim(a));
-    struct job j = { mm_kern(), dq, dk, dv, dO, q, k, v, o, lse, a, NULL, each };
+    void *own = NULL;
     size_t bytes;
 
-    assert(a->kv == MM_F32 && a->layout == MM_ATTN_ROWS);
-    if (!mm_size_mul(each, threads * sizeof(float), &bytes) || !mm_size_align(bytes, 64, &bytes))
+    for (size_t i = 0; i < n; i++) {
+        const struct mm_attn *a = &items[i].a;
+
+        assert(a->kv == MM_F32 && a->layout == MM_ATTN_ROWS);
+        assert(a->heads == items->a.heads && a->kv_heads == items->a.kv_heads &&
+               a->dim == items->a.dim);
+    }
+    if (!n)
+        return 0;
+    j.work_floats = work_init(&layout, NULL, items->a.dim, mm_attn_dim(&items->a));
+    if (!mm_size_mul(j.work_floats, threads * sizeof(float), &bytes) ||
+        !mm_size_align(bytes, 64, &bytes))
         return MM_ENOMEM;
-    j.work = aligned_alloc(64, bytes);
+    j.work = p ? mm_pool_scratch(p, bytes) : (own = aligned_alloc(64, bytes));
     if (!j.work)
         return MM_ENOMEM;
-    mm_pool_run(p, a->kv_heads, grad_tile, &j);
-    free(j.work);
+    mm_pool_run(p, n * items->a.kv_heads, grad_tile, &j);
+    free(own);
     return 0;
 }

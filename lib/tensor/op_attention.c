@@ -223,19 +223,19 @@ static void attend_back(struct mm_ctx *c, const struct mm_node *n)
     float *dq = grad_or_scratch(c, n->x[0]), *dk = grad_or_scratch(c, n->x[1]);
     float *dv = grad_or_scratch(c, n->x[2]), *db = mm_grad(c, n->x[3]);
 
-    if (!dq || !dk || !dv)
+    struct mm_attn_grad_item *it = mm_ctx_alloc(c, s->batch, sizeof(*it));
+    if (!dq || !dk || !dv || !it)
         return;
     for (size_t b = 0; b < s->batch; b++) {
         const size_t at = b * q_size(s), kt = b * k_size(s);
-        struct mm_attn a = s->a;
 
-        a.bias = a.bias ? a.bias + b * s->bias_batch : NULL;
-        if (mm_attention_grad(dq + at, dk + kt, dv + kt, n->y->grad + at, q + at, k + kt, v + kt,
-                              mm_f32(n->y) + at, s->lse + b * a.heads * a.nq, &a, c->pool) < 0) {
-            mm_err_set(&c->err, MM_ENOMEM, "out of memory");
-            return;
-        }
+        it[b] = (struct mm_attn_grad_item){ s->a, dq + at, dk + kt, dv + kt, n->y->grad + at,
+                                            q + at, k + kt, v + kt, mm_f32(n->y) + at,
+                                            s->lse + b * s->a.heads * s->a.nq };
+        it[b].a.bias = s->a.bias ? s->a.bias + b * s->bias_batch : NULL;
     }
+    if (mm_attention_grad_many(it, s->batch, c->pool) < 0)
+        mm_err_set(&c->err, MM_ENOMEM, "out of memory");
     mm_grad_close(c, n->x[0], n->x[0]->needs_grad ? dq : NULL);
     mm_grad_close(c, n->x[1], n->x[1]->needs_grad ? dk : NULL);
     mm_grad_close(c, n->x[2], n->x[2]->needs_grad ? dv : NULL);

@@ -49,23 +49,22 @@ static void seqs_back(struct mm_ctx *c, const struct mm_node *n)
     const struct seqs *s = n->saved;
     struct mm_var *const *x = n->x;
     float *g[3] = { room(c, x[0]), room(c, x[1]), room(c, x[2]) };
+    struct mm_attn_grad_item *it = mm_ctx_alloc(c, s->n, sizeof(*it));
     size_t row = 0;
 
-    if (!g[0] || !g[1] || !g[2])
+    if (!g[0] || !g[1] || !g[2] || !it)
         return;
     for (size_t i = 0; i < s->n; row += s->len[i++]) {
         const size_t qa = row * s->a.q_row, ka = row * s->a.k_row;
-        struct mm_attn a = s->a;
 
-        a.nq = a.nk = s->len[i];
-        if (a.nq && mm_attention_grad(g[0] + qa, g[1] + ka, g[2] + ka, n->y->grad + qa,
-                                      mm_f32(x[0]) + qa, mm_f32(x[1]) + ka, mm_f32(x[2]) + ka,
-                                      mm_f32(n->y) + qa, s->lse + row * a.heads, &a,
-                                      c->pool) < 0) {
-            mm_err_set(&c->err, MM_ENOMEM, "out of memory");
-            return;
-        }
+        it[i] = (struct mm_attn_grad_item){ s->a, g[0] + qa, g[1] + ka, g[2] + ka,
+                                            n->y->grad + qa, mm_f32(x[0]) + qa,
+                                            mm_f32(x[1]) + ka, mm_f32(x[2]) + ka,
+                                            mm_f32(n->y) + qa, s->lse + row * s->a.heads };
+        it[i].a.nq = it[i].a.nk = s->len[i];
     }
+    if (mm_attention_grad_many(it, s->n, c->pool) < 0)
+        mm_err_set(&c->err, MM_ENOMEM, "out of memory");
     for (int i = 0; i < 3; i++)
         if (x[i]->needs_grad)
             mm_grad_close(c, x[i], g[i]);

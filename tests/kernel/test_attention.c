@@ -357,9 +357,15 @@ static void check_grad(struct mm_attn a, bool alibi, struct mm_pool *pool, struc
         x[i] = doubles(in[i], n[i]);
         dir[i] = calloc(n[i] + 1, sizeof(double));
     }
-    assert_int_equal(mm_attention_grad(g[0], g[1], g[2], dO, d.q, d.k, d.v, o, lse, &a, pool), 0);
-    assert_int_equal(mm_attention_grad(g1[0], g1[1], g1[2], dO, d.q, d.k, d.v, o, lse, &a, NULL),
-                     0);
+    struct mm_attn_grad_item it[3] = { [1] = { a, g[0], g[1], g[2], dO, d.q, d.k, d.v, o, lse } };
+    it[0] = it[2] = it[1];
+    it[0].a.nq = it[0].a.nk = it[2].a.nk = 0; /* beside empty ones */
+    it[0].dq = it[0].dk = it[0].dv = it[2].dk = it[2].dv = NULL;
+    it[2].a.nq = 0;
+    it[2].dq = NULL;
+    assert_int_equal(mm_attention_grad_many(it, 3, pool), 0);
+    it[1].dq = g1[0], it[1].dk = g1[1], it[1].dv = g1[2];
+    assert_int_equal(mm_attention_grad_many(it + 1, 1, NULL), 0);
     for (int i = 0; i < 3; i++) { /* along one input at a time */
         double got = 0, abs = 0;
         assert_memory_equal(g[i], g1[i], n[i] * 4);
