@@ -12,6 +12,7 @@
 #ifndef MM_KERNEL_KERNEL_TABLE_H
 #define MM_KERNEL_KERNEL_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,8 @@ typedef void mm_widen_fn(float *y, const void *w, size_t n);
 typedef void mm_unpack_fn(const struct mm_q8_panel *b, const void *packed, size_t k);
 typedef void mm_map_fn(float *y, const float *x, size_t n);
 typedef void mm_zip_fn(float *y, const float *a, const float *b, size_t n);
+typedef void mm_norm_back_fn(float *dx, float *dw, float *db, const float *dy, const float *x,
+                             const float *w, float eps, size_t n, bool add);
 typedef void mm_attn_scores_fn(float *s, const float *a, size_t ak, const void *panels, size_t dim,
                                size_t n, int mr);
 typedef void mm_attn_values_fn(float *o, const float *p, const void *v, size_t v_panel, size_t keys,
@@ -91,6 +94,14 @@ struct mm_kern {
     /* y = (x - mean) / sqrt(var + eps) * w + b; w, b may be NULL */
     void (*layernorm)(float *y, const float *x, const float *w, const float *b, float eps,
                       size_t n);
+    /* Backward.  y = the slope of an activation at x. */
+    mm_map_fn *silu_slope;
+    mm_map_fn *quick_gelu_slope;
+    mm_map_fn *gelu_slope;
+    /* dx = the gradient through rmsnorm, layernorm, from dy; dw, db += their own.  w, dw,
+     * db may be NULL; dx is written, or, if add, added to; it may be dy. */
+    mm_norm_back_fn *rmsnorm_back; /* db is not used */
+    mm_norm_back_fn *layernorm_back;
     void (*to_f16)(uint16_t *y, const float *x, size_t n);
     void (*to_bf16)(uint16_t *y, const float *x, size_t n);
     void (*from_f16)(float *y, const uint16_t *x, size_t n);

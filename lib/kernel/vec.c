@@ -116,6 +116,82 @@ static void layernorm(float *y, const float *x, const float *w, const float *b, 
         y[i] = (x[i] - (float)mean) * r * (w ? w[i] : 1) + (b ? b[i] : 0);
 }
 
+static float sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+
+static void silu_slope(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float s = sigmoid(x[i]);
+        y[i] = s * (1 + x[i] * (1 - s));
+    }
+}
+
+static void quick_gelu_slope(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float s = sigmoid(1.702f * x[i]);
+        y[i] = s * (1 + 1.702f * x[i] * (1 - s));
+    }
+}
+
+/* Phi(x) + x phi(x) */
+static void gelu_slope(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = 0.5f * (1 + erff(x[i] * 0.70710678f)) +
+               x[i] * 0.39894228f * expf(-0.5f * x[i] * x[i]);
+}
+
+/* With xh = (x - mean) r and g = dy w:  dx = (g - G - xh mean(g xh)) r, where G is mean(g),
+ * or 0 in RMSNorm, whose mean is 0 too. */
+static void norm_back(float *dx, float *dw, float *db, const float *dy, const float *x,
+                      const float *w, double mean, double r, size_t n, bool rms, bool add)
+{
+    double sg = 0, sgx = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double g = (double)dy[i] * (w ? (double)w[i] : 1);
+        sg += g;
+        sgx += g * ((double)x[i] - mean) * r;
+    }
+    sg = rms ? 0 : sg / (double)n;
+    for (size_t i = 0; i < n; i++) {
+        const double g = (double)dy[i] * (w ? (double)w[i] : 1), xh = ((double)x[i] - mean) * r;
+        if (dw)
+            dw[i] += dy[i] * (float)xh;
+        if (db)
+            db[i] += dy[i];
+        dx[i] = (add ? dx[i] : 0) + (float)((g - sg - xh * sgx / (double)n) * r);
+    }
+}
+
+static void rmsnorm_back(float *dx, float *dw, float *db, const float *dy, const float *x,
+                         const float *w, float eps, size_t n, bool add)
+{
+    double s = 0;
+
+    (void)db;
+    for (size_t i = 0; i < n; i++)
+        s += (double)x[i] * (double)x[i];
+    norm_back(dx, dw, NULL, dy, x, w, 0, 1 / sqrt(s / (double)n + (double)eps), n, true, add);
+}
+
+static void layernorm_back(float *dx, float *dw, float *db, const float *dy, const float *x,
+                           const float *w, float eps, size_t n, bool add)
+{
+    double s = 0, v = 0;
+
+    for (size_t i = 0; i < n; i++)
+        s += (double)x[i];
+    const double mean = s / (double)n;
+    for (size_t i = 0; i < n; i++)
+        v += ((double)x[i] - mean) * ((double)x[i] - mean);
+    norm_back(dx, dw, db, dy, x, w, mean, 1 / sqrt(v / (double)n + (double)eps), n, false, add);
+}
+
 static void to_f16(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -151,6 +227,11 @@ void mm_vec_init_c(struct mm_kern *k)
     k->exp2_sum = exp2_sum;
     k->rmsnorm = rmsnorm;
     k->layernorm = layernorm;
+    k->silu_slope = silu_slope;
+    k->quick_gelu_slope = quick_gelu_slope;
+    k->gelu_slope = gelu_slope;
+    k->rmsnorm_back = rmsnorm_back;
+    k->layernorm_back = layernorm_back;
     k->to_f16 = to_f16;
     k->to_bf16 = to_bf16;
     k->from_f16 = from_f16;

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "tensor/range.h"
 #include "tensor/tape.h"
@@ -14,11 +15,8 @@
 /* An exp of libm, and one of the kernel table, against one addition. */
 enum { ACT_COST = 16, FAST_COST = 2 };
 
-static const float quick = 1.702f;
 static const float gelu_c = 0.7978845608f; /* sqrt(2/pi) */
 static const float gelu_k = 0.044715f;
-static const float inv_sqrt2 = 0.7071067812f;
-static const float inv_sqrt2pi = 0.3989422804f;
 
 static float sigmoid(float x)
 {
@@ -51,24 +49,12 @@ static float gelu_tanh_slope(float x)
     return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * gelu_c * (1 + 3 * gelu_k * x * x);
 }
 
-/* d value / d x at x, where the value was y */
+/* d value / d x at x, where the value was y: of those without an entry in the table. */
 static float slope(enum mm_act a, float x, float y)
 {
-    float s;
-
     switch (a) {
-    case MM_ACT_NONE:
-        return 1;
-    case MM_ACT_GELU:
-        return 0.5f * (1 + erff(x * inv_sqrt2)) + x * inv_sqrt2pi * expf(-0.5f * x * x);
     case MM_ACT_GELU_TANH:
         return gelu_tanh_slope(x);
-    case MM_ACT_QUICK_GELU:
-        s = sigmoid(quick * x);
-        return s * (1 + quick * x * (1 - s));
-    case MM_ACT_SILU:
-        s = sigmoid(x);
-        return s * (1 + x * (1 - s));
     case MM_ACT_RELU:
         return x > 0 ? 1 : 0;
     case MM_ACT_SQUARED_RELU:
@@ -79,14 +65,16 @@ static float slope(enum mm_act a, float x, float y)
         return 1 - y * y;
     case MM_ACT_EXP:
         return y;
+    default:
+        return 1;
     }
-    return 1;
 }
 
 struct act {
     enum mm_act a;
-    float *out; /* y, or dx to add to */
+    float *out; /* y or dx */
     const float *x, *y, *dy;
+    bool add; /* to what dx is */
 };
 
 static mm_map_fn *table_entry(enum mm_act a)
@@ -117,21 +105,55 @@ static void act_range(void *arg, size_t from, size_t to)
             s->out[i] = value(s->a, s->x[i]);
 }
 
+static mm_map_fn *slope_entry(enum mm_act a)
+{
+    switch (a) {
+    case MM_ACT_GELU:
+        return mm_kern()->gelu_slope;
+    case MM_ACT_QUICK_GELU:
+        return mm_kern()->quick_gelu_slope;
+    case MM_ACT_SILU:
+        return mm_kern()->silu_slope;
+    default:
+        return NULL;
+    }
+}
+
+enum { PIECE = 256 }; /* elements whose slopes stay in L1 */
+
 static void act_back_range(void *arg, size_t from, size_t to)
 {
     const struct act *s = arg;
+    const struct mm_kern *k = mm_kern();
+    mm_map_fn *const fn = slope_entry(s->a);
+    float e[PIECE];
 
-    for (size_t i = from; i < to; i++)
-        s->out[i] += s->dy[i] * slope(s->a, s->x[i], s->y[i]);
+    for (size_t at = from; at < to; at += PIECE) {
+        const size_t n = to - at < PIECE ? to - at : PIECE;
+
+        if (fn)
+            fn(e, s->x + at, n);
+        else
+            for (size_t i = 0; i < n; i++)
+                e[i] = slope(s->a, s->x[at + i], s->y[at + i]);
+        k->mul(e, e, s->dy + at, n);
+        if (s->add)
+            k->add(s->out + at, s->out + at, e, n);
+        else
+            memcpy(s->out + at, e, n * sizeof(*e));
+    }
 }
 
 static void act_back(struct mm_ctx *c, const struct mm_node *n)
 {
     const enum mm_act *a = n->saved;
-    struct act s = { *a, mm_grad(c, n->x[0]), mm_f32(n->x[0]), mm_f32(n->y), n->y->grad };
+    float beta = 0;
+    struct act s = { *a, mm_grad_sum(c, n->x[0], &beta), mm_f32(n->x[0]), mm_f32(n->y), n->y->grad,
+                     beta != 0 };
 
     if (s.out)
-        mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, act_back_range, &s);
+        mm_range_run(c, mm_tensor_count(&n->y->t), slope_entry(*a) ? FAST_COST : ACT_COST,
+                     act_back_range, &s);
 }
 
 struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a)
@@ -142,7 +164,7 @@ struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act
     if (!y)
         return NULL;
     mm_range_run(c, mm_tensor_count(&x->t), table_entry(a) ? FAST_COST : ACT_COST, act_range,
-                 &(struct act){ a, mm_f32(y), mm_f32(x), NULL, NULL });
+                 &(struct act){ .a = a, .out = mm_f32(y), .x = mm_f32(x) });
     saved = mm_tape_push(c, y, act_back, &x, 1, sizeof(*saved));
     if (saved)
         *saved = a;
@@ -210,27 +232,24 @@ static void swiglu_range(void *arg, size_t from, size_t to)
     mm_kern()->silu_mul(s->y + from, s->gate + from, s->up + from, to - from);
 }
 
-enum { SWIGLU_PIECE = 256 };
-
-static void swiglu_back_piece(const struct swiglu *s, size_t at, size_t n)
-{
-    const float *g = s->gate + at, *up = s->up + at, *dy = s->dy + at;
-    float e[SWIGLU_PIECE];
-
-    mm_kern()->scale(e, -1, g, n);
-    (void)mm_kern()->exp_sum(e, e, 0, n);
-    for (size_t i = 0; i < n; i++)
-        e[i] = 1 / (1 + e[i]); /* sigmoid(gate) */
-    for (size_t i = 0; s->dup && i < n; i++)
-        s->dup[at + i] = dy[i] * g[i] * e[i];
-    for (size_t i = 0; s->dgate && i < n; i++)
-        s->dgate[at + i] = dy[i] * up[i] * e[i] * (1 + g[i] * (1 - e[i]));
-}
-
+/* dgate = dy up silu'(gate), dup = dy silu(gate) */
 static void swiglu_back_range(void *arg, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i += SWIGLU_PIECE)
-        swiglu_back_piece(arg, i, to - i < SWIGLU_PIECE ? to - i : SWIGLU_PIECE);
+    const struct swiglu *s = arg;
+    const struct mm_kern *k = mm_kern();
+
+    for (size_t at = from; at < to; at += PIECE) {
+        const size_t n = to - at < PIECE ? to - at : PIECE;
+        float e[PIECE];
+
+        if (s->dup)
+            k->silu_mul(s->dup + at, s->gate + at, s->dy + at, n);
+        if (!s->dgate)
+            continue;
+        k->silu_slope(e, s->gate + at, n);
+        k->mul(e, e, s->up + at, n);
+        k->mul(s->dgate + at, e, s->dy + at, n);
+    }
 }
 
 static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
@@ -238,7 +257,7 @@ static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
     struct swiglu s = { NULL,       mm_f32(n->x[0]),     mm_f32(n->x[1]),
                         n->y->grad, mm_grad_open(c, n->x[0]), mm_grad_open(c, n->x[1]) };
 
-    mm_range_run(c, mm_tensor_count(&n->y->t), ACT_COST, swiglu_back_range, &s);
+    mm_range_run(c, mm_tensor_count(&n->y->t), 2 * FAST_COST, swiglu_back_range, &s);
     mm_grad_close(c, n->x[0], s.dgate);
     mm_grad_close(c, n->x[1], s.dup);
 }

@@ -21,19 +21,17 @@ struct rope {
     float *y;
 };
 
-static void rotate(const struct rope *s, float *y, const float *x, const float *co, const float *si)
+/* The pairs of a head are step elements apart, the two of one pair elements. */
+static inline void rotate(float *restrict y, const float *restrict x, const float *restrict co,
+                          const float *restrict si, float sign, size_t half, size_t step,
+                          size_t pair)
 {
-    const size_t half = s->dim / 2;
-    const size_t step = s->halves ? 1 : 2, pair = s->halves ? half : 1;
-
     for (size_t i = 0; i < half; i++) {
         const size_t j = i * step;
         const float a = x[j], b = x[j + pair];
-        const float p = a * co[i] - b * (s->sign * si[i]);
-        const float q = b * co[i] + a * (s->sign * si[i]);
 
-        y[j] = p;
-        y[j + pair] = q;
+        y[j] = a * co[i] - b * (sign * si[i]);
+        y[j + pair] = b * co[i] + a * (sign * si[i]);
     }
 }
 
@@ -43,9 +41,13 @@ static void rope_range(void *arg, size_t from, size_t to)
 
     for (size_t r = from; r < to; r++)
         for (size_t h = 0; h < s->heads; h++) {
-            const size_t at = (r * s->heads + h) * s->dim;
+            const size_t at = (r * s->heads + h) * s->dim, half = s->dim / 2;
+            const float *co = s->cos + r * half, *si = s->sin + r * half;
 
-            rotate(s, s->y + at, s->x + at, s->cos + r * (s->dim / 2), s->sin + r * (s->dim / 2));
+            if (s->halves) /* apart: so the compiler can use vectors */
+                rotate(s->y + at, s->x + at, co, si, s->sign, half, 1, half);
+            else
+                rotate(s->y + at, s->x + at, co, si, s->sign, half, 2, 1);
         }
 }
 

@@ -43,21 +43,6 @@ static bool is_plain(const struct mm_var *w)
     return !w->w || (w->needs_grad && w->t.data);
 }
 
-struct columns {
-    size_t rows, width;
-    const float *dy;
-    float *db;
-};
-
-static void column_sums(void *arg, size_t from, size_t to)
-{
-    const struct columns *s = arg;
-
-    for (size_t r = 0; r < s->rows; r++)
-        for (size_t i = from; i < to; i++)
-            s->db[i] += s->dy[r * s->width + i];
-}
-
 /* dx of rows of dy: f32 weights are added to what is there, others go through scratch. */
 static void linear_back_x(struct mm_ctx *c, struct mm_var *x, const float *dy, size_t rows,
                           const struct mm_var *w)
@@ -91,8 +76,7 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
         check(c, mm_gemm(MM_TRANS, MM_NOTRANS, out, in, rows, 1, n->y->grad, out, mm_f32(n->x[0]),
                          in, 1, dw, in, c->pool));
     if (db)
-        mm_range_columns(c, out, rows, column_sums,
-                         &(struct columns){ rows, out, n->y->grad, db });
+        mm_range_add_rows(c, db, n->y->grad, rows, out);
     linear_back_x(c, n->x[0], n->y->grad, rows, w);
 }
 

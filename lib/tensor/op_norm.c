@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "tensor/range.h"
 #include "tensor/tape.h"
@@ -82,7 +83,7 @@ static void row_stats(const struct norm *s, const float *x, float *mean, float *
     const double n = (double)s->width;
     double var;
 
-    *mean = s->kind != RMS ? (float)(row_sum(x, s->width) / n) : 0;
+    *mean = (float)(row_sum(x, s->width) / n);
     var = row_square(x, *mean, s->width) / n;
     *inv = (float)(1 / sqrt(var + (double)s->eps));
 }
@@ -133,7 +134,7 @@ static void norm_back_x(void *arg, size_t from, size_t to)
             sg += (double)g;
             sgx += (double)(g * ((x[i] - m) * inv));
         }
-        mg = s->kind != RMS ? (float)(sg / (double)s->width) : 0;
+        mg = (float)(sg / (double)s->width);
         mgx = (float)(sgx / (double)s->width);
         for (size_t i = 0; i < s->width; i++) {
             const float g = dy[i] * (w ? w[i / s->run] : 1);
@@ -169,75 +170,79 @@ static void norm_back_w(void *arg, size_t from, size_t to)
     }
 }
 
-/* The same where row and weights are of one width: a row at a time. */
-static void norm_back_w_rows(void *arg, size_t from, size_t to)
+static void group_back(struct mm_ctx *c, struct norm *s, const struct mm_node *n)
 {
-    const struct norm *s = arg;
-
-    for (size_t r = 0; r < s->rows; r++) {
-        const float *x = s->x + r * s->width, *dy = s->dy + r * s->width;
-        const float m = s->mean[r], inv = s->inv[r];
-
-        for (size_t k = from; s->dw && k < to; k++)
-            s->dw[k] += dy[k] * ((x[k] - m) * inv);
-        for (size_t k = from; s->db && k < to; k++)
-            s->db[k] += dy[k];
-    }
-}
-
-/* RMSNorm, in pieces of a row: dx = inv dy w - inv^3 mean(dy w x) x */
-static void rms_back_x(void *arg, size_t from, size_t to)
-{
-    enum { PIECE = 512 };
-    const struct norm *s = arg;
-    const struct mm_kern *k = mm_kern();
-    float g[PIECE];
-
-    for (size_t r = from; r < to; r++) {
-        const float *x = s->x + r * s->width, *dy = s->dy + r * s->width;
-        const float inv = s->inv[r];
-        float *dx = s->dx + r * s->width;
-        double sum = 0;
-
-        for (size_t i = 0; i < s->width; i += PIECE) {
-            const size_t n = s->width - i < PIECE ? s->width - i : PIECE;
-
-            k->mul(g, dy + i, s->w + i, n);
-            sum += (double)k->dot(g, x + i, n);
-            k->scale(dx + i, inv, g, n);
-        }
-        k->axpy(dx, (float)(-sum / (double)s->width) * inv * inv * inv, x, s->width);
-    }
-}
-
-static void norm_back_rows(struct mm_ctx *c, struct norm *s, struct mm_var *x)
-{
-    const bool writes = s->kind == RMS && s->w;
-
-    s->dx = writes ? mm_grad_open(c, x) : mm_grad(c, x);
+    s->mean = mm_ctx_alloc(c, s->rows, sizeof(float));
+    s->inv = mm_ctx_alloc(c, s->rows, sizeof(float));
+    s->dx = mm_grad(c, n->x[0]);
+    if (!s->mean || !s->inv)
+        return;
+    mm_range_run(c, s->rows, 3 * s->width, stats_range, s);
     if (s->dx)
-        mm_range_run(c, s->rows, 4 * s->width, writes ? rms_back_x : norm_back_x, s);
-    if (s->dx && writes)
-        mm_grad_close(c, x, s->dx);
+        mm_range_run(c, s->rows, 4 * s->width, norm_back_x, s);
+    if (s->dw || s->db)
+        mm_range_run(c, s->rows_w * s->nw, 2 * s->rows * s->run, norm_back_w, s);
+}
+
+/* --- LayerNorm and RMSNorm: all gradients of a row at once --- */
+
+enum { BLOCK = 32 }; /* rows whose dw and db are summed up by one thread */
+
+struct row_norm {
+    const struct norm *s;
+    float *dw, *db;  /* [blocks][width] */
+    float *dx;       /* [rows][width], or, not wanted, [blocks][width] */
+    bool wanted, add;
+};
+
+static void back_blocks(void *arg, size_t from, size_t to)
+{
+    const struct row_norm *b = arg;
+    const struct norm *s = b->s;
+    mm_norm_back_fn *const back = s->kind == RMS ? mm_kern()->rmsnorm_back
+                                                 : mm_kern()->layernorm_back;
+
+    for (size_t i = from; i < to; i++) {
+        float *dw = b->dw ? memset(b->dw + i * s->width, 0, s->width * sizeof(float)) : NULL;
+        float *db = b->db ? memset(b->db + i * s->width, 0, s->width * sizeof(float)) : NULL;
+
+        for (size_t r = i * BLOCK; r < s->rows && r < (i + 1) * BLOCK; r++)
+            back(b->dx + (b->wanted ? r : i) * s->width, dw, db, s->dy + r * s->width,
+                 s->x + r * s->width, s->w, s->eps, s->width, b->add);
+    }
+}
+
+static void rows_back(struct mm_ctx *c, const struct norm *s, const struct mm_node *n)
+{
+    const size_t blocks = (s->rows + BLOCK - 1) / BLOCK, size = blocks * s->width;
+    float beta = 0, *const dx = mm_grad_sum(c, n->x[0], &beta);
+    struct row_norm b = { .s = s, .dx = dx, .wanted = dx != NULL, .add = beta != 0 };
+    const struct mm_arena_mark mark = mm_arena_mark(c->arena);
+
+    b.dw = s->dw ? mm_ctx_alloc(c, size, sizeof(float)) : NULL;
+    b.db = s->db ? mm_ctx_alloc(c, size, sizeof(float)) : NULL;
+    b.dx = dx ? dx : mm_ctx_alloc(c, size, sizeof(float));
+    if (!c->err.code) {
+        mm_range_run(c, blocks, 4 * BLOCK * s->width, back_blocks, &b);
+        if (s->dw)
+            mm_range_add_rows(c, s->dw, b.dw, blocks, s->width);
+        if (s->db)
+            mm_range_add_rows(c, s->db, b.db, blocks, s->width);
+    }
+    mm_arena_release(c->arena, mark);
 }
 
 static void norm_back(struct mm_ctx *c, const struct mm_node *n)
 {
     struct norm s = *(const struct norm *)n->saved;
 
-    s.mean = mm_ctx_alloc(c, s.rows, sizeof(float));
-    s.inv = mm_ctx_alloc(c, s.rows, sizeof(float));
-    if (!s.mean || !s.inv)
-        return;
-    mm_range_run(c, s.rows, 3 * s.width, stats_range, &s);
     s.dy = n->y->grad;
     s.dw = mm_grad(c, n->x[1]);
     s.db = mm_grad(c, n->x[2]);
-    norm_back_rows(c, &s, n->x[0]);
-    if ((s.dw || s.db) && s.rows_w == 1 && s.run == 1)
-        mm_range_columns(c, s.nw, 2 * s.rows, norm_back_w_rows, &s);
-    else if (s.dw || s.db)
-        mm_range_run(c, s.rows_w * s.nw, 2 * s.rows * s.run, norm_back_w, &s);
+    if (s.kind == GROUP)
+        group_back(c, &s, n);
+    else
+        rows_back(c, &s, n);
 }
 
 static struct mm_var *norm(struct mm_ctx *c, struct norm s, const struct mm_var *x,

@@ -39,3 +39,24 @@ void mm_range_columns(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn
 {
     run(c, &(struct range){ fn, arg, n, 1 }, cost, COLUMNS);
 }
+
+struct table {
+    float *y;
+    const float *x;
+    size_t rows, width;
+};
+
+static void add_columns(void *arg, size_t from, size_t to)
+{
+    const struct table *t = arg;
+    const struct mm_kern *k = mm_kern();
+
+    for (size_t r = 0; r < t->rows; r++)
+        k->add(t->y + from, t->y + from, t->x + r * t->width + from, to - from);
+}
+
+void mm_range_add_rows(const struct mm_ctx *c, float *y, const float *x, size_t rows,
+                       size_t width)
+{
+    mm_range_columns(c, width, rows, add_columns, &(struct table){ y, x, rows, width });
+}

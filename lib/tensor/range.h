@@ -17,4 +17,8 @@ void mm_range_run(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn
  * time, so that each row is read by the cache line. */
 void mm_range_columns(const struct mm_ctx *c, size_t n, size_t cost, mm_range_fn *fn, void *arg);
 
+/* mm_range_add_rows: y[width] += the sum of the rows of x [rows, width], in their order. */
+void mm_range_add_rows(const struct mm_ctx *c, float *y, const float *x, size_t rows,
+                       size_t width);
+
 #endif

@@ -83,6 +83,118 @@ static void check_map(mm_map_fn *f, double (*ref)(double), double (*tol)(double,
     assert_true(y[3] == 0);
 }
 
+static double swish_slope_ref(double x, double a)
+{
+    const double s = 1 / (1 + exp(-a * x));
+
+    return s * (1 + a * x * (1 - s));
+}
+
+/* The error of exp's argument once more, and of 1 - s, which cancels: an absolute one. */
+static double slope_tol(double x)
+{
+    return (24 + 8 * fabs(x)) * eps * (1 + fabs(x));
+}
+
+static void check_slopes(const struct mm_kern *k, size_t n, struct mm_rng *r)
+{
+    struct kt_buf bx, by;
+    float *x = kt_alloc(&bx, n * 4), *y = kt_alloc(&by, n * 4);
+
+    kt_fill(x, n, r, false);
+    for (size_t i = 0; i < n; i++)
+        x[i] *= i % 5 ? 4 : 40;
+    k->silu_slope(y, x, n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(kt_close(y[i], swish_slope_ref((double)x[i], 1), slope_tol((double)x[i])));
+    k->quick_gelu_slope(y, x, n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(
+            kt_close(y[i], swish_slope_ref((double)x[i], (double)1.702F), slope_tol((double)x[i])));
+    k->gelu_slope(y, x, n);
+    for (size_t i = 0; i < n; i++) {
+        const double v = (double)x[i];
+        const double want = 0.5 * (1 + erf(v * M_SQRT1_2)) +
+                            v * exp(-0.5 * v * v) / sqrt(2 * M_PI);
+        assert_true(kt_close(y[i], want, slope_tol(v)));
+    }
+    kt_free(&bx);
+    kt_free(&by);
+}
+
+/* Sums of n are off by n eps of their parts: the root r, the mean (which layernorm takes
+ * away: abs r), the means of g and of g xh; each gradient is at most r G (1 + X + X^2) with G
+ * and X the largest of dy, dy w and of xh. */
+static double norm_back_tol(const float *dy, const float *x, const float *w, size_t n, bool layer)
+{
+    double mean = 0, abs = 0, var = 0, G = 0, X = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        mean += layer ? (double)x[i] / (double)n : 0;
+        abs += layer ? fabs((double)x[i]) / (double)n : 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        var += pow((double)x[i] - mean, 2) / (double)n;
+    const double r = 1 / sqrt(var + 1e-3);
+    for (size_t i = 0; i < n; i++) {
+        G = fmax(G, fabs((double)dy[i]) * fmax(1, w ? fabs((double)w[i]) : 1));
+        X = fmax(X, fabs((double)x[i] - mean) * r);
+    }
+    return 2 * ((double)n + 16) * eps * fmax(r, 1) * G * (1 + X + X * X) * (1 + abs * r) + 4 * eps;
+}
+
+/* Against C's, whose sums are in double. */
+static void check_norm_back(const struct mm_kern *k, const struct mm_kern *ref, size_t n,
+                            struct mm_rng *r, int how)
+{
+    struct kt_buf b[9];
+    float *v[9]; /* dy, x, w, then dx, dw, db of both */
+    const bool add = how & 1, weights = how & 2, layer = how & 4;
+
+    for (int i = 0; i < 9; i++) {
+        v[i] = kt_alloc(&b[i], n * 4);
+        kt_fill(v[i], n, r, false);
+    }
+    for (int i = 3; i < 6; i++)
+        memcpy(v[i + 3], v[i], n * 4);
+    for (int i = 0; i < 2; i++) {
+        const struct mm_kern *const t = i ? ref : k;
+        float **const out = v + 3 + 3 * i;
+        (layer ? t->layernorm_back : t->rmsnorm_back)(out[0], weights ? out[1] : NULL,
+                                                      layer && weights ? out[2] : NULL, v[0], v[1],
+                                                      weights ? v[2] : NULL, 1e-3F, n, add);
+    }
+    const double tol = norm_back_tol(v[0], v[1], weights ? v[2] : NULL, n, layer);
+    for (int j = 3; j < 6; j++)
+        for (size_t i = 0; i < n; i++)
+            KT_CHECK(kt_close(v[j][i], (double)v[j + 3][i], tol), "norm_back %d of %zu: %g, want %g",
+                     how, n, (double)v[j][i], (double)v[j + 3][i]);
+    for (int i = 0; i < 9; i++)
+        kt_free(&b[i]);
+}
+
+static void test_back(void **state)
+{
+    struct mm_kern ref;
+
+    (void)state;
+    mm_kern_init(&ref, 0);
+    for (size_t t = 0; t < KT_TABLES; t++) {
+        struct mm_kern k;
+        struct mm_rng r;
+        if (!kt_can(t))
+            continue;
+        mm_kern_init(&k, kt_tables[t].cpu);
+        mm_rng_seed(&r, 5);
+        FOR_LENGTHS(n)
+        {
+            check_slopes(&k, n, &r);
+            for (int how = 0; n && how < 8; how++)
+                check_norm_back(&k, &ref, n, &r, how);
+        }
+    }
+}
+
 static void test_maps(void **state)
 {
     (void)state;
@@ -310,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_zips),
         cmocka_unit_test(test_softmax_norms),
         cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
