@@ -176,7 +176,7 @@ static void world_number(struct mm_buf *b, const json_t *row, const char *key)
 
 static void world_verdict(struct mm_buf *b, const json_t *v)
 {
-    mm_buf_printf(b, " %-4s", json_is_true(v) ? "ok" : json_is_false(v) ? "MISS" : "");
+    mm_buf_printf(b, " %-5s", json_is_true(v) ? "ok" : json_is_false(v) ? "short" : "");
 }
 
 static void table_world(struct mm_buf *b, const json_t *out)
@@ -184,7 +184,7 @@ static void table_world(struct mm_buf *b, const json_t *out)
     const char *key;
     json_t *row;
 
-    mm_buf_printf(b, "%-40s %6s %6s %-14s %5s %-4s %6s %6s %6s\n", "", "n", "score", "95%", "want",
+    mm_buf_printf(b, "%-40s %6s %6s %-14s %5s %-5s %6s %6s %6s\n", "", "n", "score", "95%", "want",
                   "", "chance", "blind", "wrong");
     json_object_foreach((json_t *)out, key, row) {
         const json_t *ci = at(row, "ci95.score");

@@ -33,7 +33,7 @@ struct mm_eval_world {
  * with name, size, colour (shapes, words) and place (shapes, things); of m objects right,
  * k there and n named m / max(k, n) counts.  Names are right where the caption has
  * them, averaged noun by noun; printed words likewise, by the questions that ask for the
- * word.  Intervals resample scenes.
+ * word.  A scene with `fill` true counts for printed words alone.  Intervals resample scenes.
  *
  * MM_EDATA: a scene without id or objects, an id or a prediction twice, a prediction of no
  * scene, a question or caption without prediction (unless partial: what preds has

@@ -160,7 +160,7 @@ END
 ok 'counted as they are' $?
 t 'guesses beside it' 1 mm-eval world --ref world/scenes.jsonl --pred right.jsonl --blind broken.jsonl \
     --wrong right.jsonl --bootstrap 20 --want --table
-has 'with a verdict' out '^questions: color  *[0-9]*  *100.0 \[100.0, 100.0\] >= 85 ok  *[0-9.]*  *0.0  *100.0 MISS$'
+has 'with a verdict' out '^questions: color  *[0-9]*  *100.0 \[100.0, 100.0\] >= 85 ok  *[0-9.]*  *0.0  *100.0 short$'
 grep -v image_id right.jsonl >answers.jsonl
 t 'answers alone' 0 mm-eval world --ref world/scenes.jsonl --pred answers.jsonl --want
 grep -q '^caption' out

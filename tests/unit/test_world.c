@@ -271,6 +271,31 @@ static void questions_are_scored(void **state)
     json_decref(out);
 }
 
+/* A scene that fills in a word counts for that word alone, its caption not at all. */
+static void a_filled_in_word_is_read(void **state)
+{
+    static const char scenes[] =
+        "[{\"id\":\"w-3\",\"tier\":\"words\",\"index\":3,\"held\":false,\"objects\":[{\"noun\":\"bag\"}],"
+        "\"questions\":[" QUESTION("reading", "20", "0", "bag") "]},"
+        "{\"fill\":true,\"id\":\"w-4\",\"tier\":\"words\",\"index\":4,\"held\":false,"
+        "\"objects\":[{\"noun\":\"oil\"}],\"questions\":[" QUESTION("reading", "20", "0", "oil") "]}]";
+    static const char said[] = "[{\"image\":\"w-3\",\"text\":\"the red word bag.\"},"
+                               "{\"image\":\"w-3\",\"question_id\":192,\"text\":\"bag\"},"
+                               "{\"image\":\"w-4\",\"question_id\":256,\"text\":\"egg\"}]";
+    json_t *out = json_object();
+    struct mm_err e = { 0 };
+
+    (void)state;
+    if (world_of(out, scenes, said, false, &e) < 0)
+        fail_msg("%s", e.msg);
+    assert_int_equal((int)score(out, "words.list", "groups"), 2);
+    assert_true(score(out, "words.list", "score") == 50);
+    assert_int_equal((int)score(out, "vqa.all", "n"), 1);
+    assert_true(score(out, "type.reading", "score") == 100);
+    assert_true(score(out, "type.reading", "chance") == 100); /* of one answer, bag */
+    json_decref(out);
+}
+
 /* Guessing is above chance where it is by more than five, and has its own intervals. */
 static void guesses_are_held_to_chance(void **state)
 {
@@ -347,6 +372,7 @@ int main(void)
         cmocka_unit_test(captions_are_scored),
         cmocka_unit_test(nouns_weigh_alike),
         cmocka_unit_test(questions_are_scored),
+        cmocka_unit_test(a_filled_in_word_is_read),
         cmocka_unit_test(guesses_are_held_to_chance),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
