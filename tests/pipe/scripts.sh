@@ -48,6 +48,29 @@ t 'mm-chat without one' 0 "$s/mm-chat" --template vicuna_v1 <turns
 t 'mm-chat: an unknown option' 64 "$s/mm-chat" --temple x
 t 'mm-chat: two pictures' 64 "$s/mm-chat" a.png b.png
 
+# --- the demo, in a tree with and without a model that ships; a language model cannot be had
+mkdir -p tree/build tree/scripts tree/lib/models/small tree/tests
+ln -s "$MM_BIN" tree/build/bin
+ln -s "$GOLDEN" tree/tests/golden
+cp "$s/demo.sh" "$s/demo.png" "$s/mm-vqa" "$s/mm-caption" tree/scripts
+printf '#!/bin/sh\nexit 69\n' >tree/scripts/mm-get
+chmod +x tree/scripts/*
+t 'demo without a model' 0 env MM_MODELS=nowhere sh tree/scripts/demo.sh
+has 'says so' out 'RANDOM weights: the answer is noise'
+has 'goes on without a language model' out '^It cannot be had here'
+cp -r "$case/model" tree/lib/models/small/llava
+t 'demo with a model' 0 env MM_MODELS=nowhere MM_MODEL=nowhere sh tree/scripts/demo.sh
+has 'says what it knows' out 'It knows its small world, not photographs\.$'
+has 'captions a picture' out '^\$ mm-caption demo\.png$'
+[ "$(grep -c '^\$ mm-vqa demo.png '"'.*?'"'$' out)" = 2 ]
+ok 'and answers two questions' $?
+sed -n '/^\$ mm-vqa/{n;p;}' out >got
+for q in 'What color is the square?' 'How many objects are there?'; do
+    "$s/mm-vqa" -m "$case/model" "$s/demo.png" "$q"
+done >want
+[ -s want ] && cmp -s want got
+ok 'as mm-vqa does' $?
+
 mkdir pictures
 cp "$case/cat.png" "$case/cup.png" pictures
 batch() {
