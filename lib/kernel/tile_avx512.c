@@ -5,14 +5,14 @@
  */
 #include "kernel/tile.h"
 
-#include <immintrin.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "kernel/zmm.h"
 
 enum {
     VNR = MM_NR / 16, /* vectors across a panel */
-    AHEAD = 4096      /* bytes prefetched ahead: the hardware stops at a page */
+    AHEAD = 4096,     /* bytes prefetched ahead: the hardware stops at a page */
+    STARTS = 32       /* sub-blocks whose sums' starts are made at once */
 };
 
 /* 16 x 16 words in place: v[i] lane j becomes v[j] lane i. */
@@ -272,30 +272,14 @@ INLINE __m512i word(const int8_t *p)
     return _mm512_set1_epi32(w);
 }
 
-/* Integer sums start at the bits of 1.5 * 2^23, so that, read as a float, a sum n below
- * 2^22 is exactly 1.5 * 2^23 + n: one fma with minus that much of d, which is exact too, gives
- * n * d rounded once, as a conversion and a product would. */
-enum { FLOAT_BITS = 0x4b400000, STARTS = 32 };
-static const float FLOAT_BASE = 12582912.0F;
-
-/* What the sums of n sub-blocks of the rows start from: less what the zero point adds. */
-INLINE void sub_starts(int32_t *to, const int32_t *neg, size_t n, __m512i shift)
-{
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 m = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
-        const __m512i x = _mm512_sllv_epi32(_mm512_maskz_loadu_epi32(m, neg + i), shift);
-        _mm512_mask_storeu_epi32(to + i, m, _mm512_add_epi32(x, _mm512_set1_epi32(FLOAT_BITS)));
-    }
-}
-
 INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
                       size_t k, const int mr, const size_t sub, const int min)
 {
-    const __m512i shift = _mm512_set1_epi32(b->kind.zero ? __builtin_ctz(b->kind.zero) : 0);
+    const int shift = b->kind.zero ? __builtin_ctz(b->kind.zero) : 0;
     const int32_t *neg = sub == 32 ? a->neg32 : a->neg16;
     const int8_t *aq = a->q;
     const uint8_t *bq = b->q;
-    int32_t start[STARTS * MM_MR8];
+    int32_t start[STARTS * MM_MR8 / 16 * 16];
     __m512 s[MM_MR8][VNR];
 
 #pragma GCC unroll 6

@@ -24,74 +24,90 @@ INLINE __m512i four(const int8_t *p)
 struct acts {
     const int8_t *q;
     const float *d, *sum;
-    const int32_t *neg;
 };
 
-/* One pass for 16 columns: c += its product, d, m [sub-blocks][16]. */
-INLINE void mul_pass(float *c, size_t ldc, const struct acts *a, const float *d, const float *m,
-                     const uint8_t *w, size_t g, const int mr, enum mm_dtype t)
+/* c += n as numbers times d and the scales of the rows, and their sums times m. */
+INLINE void add_sums(float *c, size_t ldc, const __m512i n[MM_MR_FEW], const float *d,
+                     const float *m, const float *ad, const float *sum, const int mr,
+                     enum mm_dtype t)
 {
-    const int sub = mm_qrow_sub16(t) ? 16 : 32, pass = (int)pass_of(t);
-    const int shift = mm_qrow_zero(t) ? __builtin_ctz((unsigned)mm_qrow_zero(t)) : 0;
-    __m512 s[MM_MR_FEW];
+    const __m512 dj = _mm512_loadu_ps(d), base = _mm512_mul_ps(dj, _mm512_set1_ps(-FLOAT_BASE));
 
 #pragma GCC unroll 8
-    for (int r = 0; r < mr; r++)
-        s[r] = _mm512_loadu_ps(c + (size_t)r * ldc);
-#pragma GCC unroll 8
-    for (int j = 0; j < pass / sub; j++) {
-        __m512i n[MM_MR_FEW];
-#pragma GCC unroll 8
-        for (int r = 0; r < mr; r++)
-            n[r] = mm_qrow_min(t)
-                       ? _mm512_setzero_si512()
-                       : _mm512_slli_epi32(_mm512_set1_epi32(a->neg[j * mr + r]), (unsigned)shift);
-#pragma GCC unroll 8
-        for (int i = 0; i < sub / 4; i++) {
-            const __m512i q = code(w, g, j * sub / 4 + i, t);
-#pragma GCC unroll 8
-            for (int r = 0; r < mr; r++)
-                n[r] = _mm512_dpbusd_epi32(n[r], q, four(a->q + 4 * ((j * sub / 4 + i) * mr + r)));
-        }
-        const __m512 dj = _mm512_loadu_ps(d + 16 * j);
-#pragma GCC unroll 8
-        for (int r = 0; r < mr; r++) {
-            s[r] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(n[r]), dj),
-                                   _mm512_set1_ps(a->d[j * sub / 32 * mr + r]), s[r]);
-            if (mm_qrow_min(t))
-                s[r] = _mm512_fmadd_ps(_mm512_set1_ps(a->sum[j * mr + r]),
-                                       _mm512_loadu_ps(m + 16 * j), s[r]);
-        }
+    for (int r = 0; r < mr; r++, c += ldc) {
+        const __m512 nd = _mm512_fmadd_ps(_mm512_castsi512_ps(n[r]), dj, base);
+        __m512 s = _mm512_fmadd_ps(nd, _mm512_set1_ps(ad[r]), _mm512_loadu_ps(c));
+        if (mm_qrow_min(t))
+            s = _mm512_fmadd_ps(_mm512_set1_ps(sum[r]), _mm512_loadu_ps(m), s);
+        _mm512_storeu_ps(c, s);
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < mr; r++)
-        _mm512_storeu_ps(c + (size_t)r * ldc, s[r]);
 }
 
-/* The sums stay in memory from pass to pass: half the code, and as fast. */
+/* One pass: c += its product; start [sub-blocks][mr], d, m [2][SUPER / 16][16]. */
+INLINE void mul_pass(float *c, size_t ldc, const struct acts *a, const int32_t *start,
+                     const float *d, const float *m, const uint8_t *p, size_t g, const int mr,
+                     enum mm_dtype t)
+{
+    const int sub = mm_qrow_sub16(t) ? 16 : 32, subs = (int)pass_of(t) / sub;
+    const uint8_t *w0 = block_of(p, 0, t).w, *w1 = block_of(p, 1, t).w;
+
+#pragma GCC unroll 8
+    for (int j = 0; j < subs; j++) {
+        __m512i n[2][MM_MR_FEW];
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++)
+            n[0][r] = n[1][r] = _mm512_set1_epi32(mm_qrow_min(t) ? FLOAT_BITS : start[j * mr + r]);
+#pragma GCC unroll 8
+        for (int i = 0; i < sub / 4; i++) {
+            const __m512i q0 = code(w0, g, j * sub / 4 + i, t), q1 = code(w1, g, j * sub / 4 + i, t);
+#pragma GCC unroll 8
+            for (int r = 0; r < mr; r++) {
+                const __m512i x = four(a->q + 4 * ((j * sub / 4 + i) * mr + r));
+                n[0][r] = _mm512_dpbusd_epi32(n[0][r], q0, x);
+                n[1][r] = _mm512_dpbusd_epi32(n[1][r], q1, x);
+            }
+        }
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++)
+            add_sums(c + 16 * v, ldc, n[v], d + v * SUPER + 16 * j, m + v * SUPER + 16 * j,
+                     a->d + j * sub / 32 * mr, a->sum + j * mr, mr, t);
+    }
+}
+
+INLINE void mul_block(float *c, size_t ldc, struct acts *a, const int32_t *start, const uint8_t *p,
+                      const int mr, enum mm_dtype t)
+{
+    const size_t m = (size_t)mr, sub = mm_qrow_sub16(t) ? 16 : 32, pass = pass_of(t);
+    _Alignas(64) float d[2][SUPER], min[2][SUPER];
+
+    for (size_t v = 0; v < 2; v++)
+        scales(&(struct scales){ d[v], min[v], 16 }, block_of(p, v, t).p, block_of(p, v, t).w, t);
+    for (size_t g = 0; g < block_size(t) / pass; g++) {
+        const size_t s = g * pass / sub;
+        prefetch(p, g, block_size(t) / pass, t);
+        mul_pass(c, ldc, a, start + s * m, d[0] + s * 16, min[0] + s * 16, p, g, mr, t);
+        a->q += pass * m;
+        a->d += pass / 32 * m;
+        a->sum += pass / sub * m;
+    }
+}
+
+/* The sums' starts are made for many blocks of 32 at once. */
 INLINE void mul_few_mr(float *c, size_t ldc, const struct mm_q8_rows *rows, const uint8_t *p,
                        size_t k, const int mr, enum mm_dtype t)
 {
-    const size_t m = (size_t)mr, sub = mm_qrow_sub16(t) ? 16 : 32, pass = pass_of(t);
-    struct acts a = { rows->q, rows->d, sub == 32 ? rows->sum32 : rows->sum16,
-                      sub == 32 ? rows->neg32 : rows->neg16 };
-    _Alignas(64) float d[2][SUPER], min[2][SUPER];
+    const size_t sub = mm_qrow_sub16(t) ? 16 : 32;
+    const int zero = mm_qrow_zero(t), shift = zero ? __builtin_ctz((unsigned)zero) : 0;
+    const int32_t *neg = sub == 32 ? rows->neg32 : rows->neg16;
+    struct acts a = { rows->q, rows->d, sub == 32 ? rows->sum32 : rows->sum16 };
+    int32_t start[SUPER / 16 * MM_MR_FEW];
 
-    for (; k; k -= block_size(t), p += mm_qrow_bytes(t) * MM_NR) {
-        for (size_t v = 0; v < 2; v++)
-            scales(&(struct scales){ d[v], min[v], 16 }, block_of(p, v, t).p, block_of(p, v, t).w,
-                   t);
-        for (size_t g = 0; g < block_size(t) / pass; g++) {
-            for (size_t v = 0; v < 2; v++) {
-                prefetch(p, 2 * g + v, block_size(t) / pass * 2, t);
-                mul_pass(c + 16 * v, ldc, &a, d[v] + g * pass / sub * 16,
-                         min[v] + g * pass / sub * 16, block_of(p, v, t).w, g, mr, t);
-            }
-            a.q += pass * m;
-            a.d += pass / 32 * m;
-            a.sum += pass / sub * m;
-            a.neg += pass / sub * m;
-        }
+    for (size_t k0 = 0; k0 < k; k0 += SUPER) {
+        const size_t n = k - k0 < SUPER ? k - k0 : SUPER;
+        if (!mm_qrow_min(t))
+            sub_starts(start, neg + k0 / sub * (size_t)mr, n / sub * (size_t)mr, shift);
+        for (size_t at = 0; at < n; at += block_size(t), p += mm_qrow_bytes(t) * MM_NR)
+            mul_block(c, ldc, &a, start + at / sub * (size_t)mr, p, mr, t);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -107,6 +108,25 @@ INLINE ivec fifth_bits(ivec x, int i)
 {
     const ivec first = _mm512_set1_epi64(0x1f1e1d1cfffefdfc);
     return _mm512_multishift_epi64_epi8(_mm512_add_epi8(first, i_set8(4 * i)), x);
+}
+
+/* Integer sums start at the bits of 1.5 * 2^23, so that, read as a float, a sum n below
+ * 2^22 is exactly 1.5 * 2^23 + n: one fma with minus that much of d, which is exact too, gives
+ * n * d rounded once, as a conversion and a product would. */
+enum { FLOAT_BITS = 0x4b400000 };
+static const float FLOAT_BASE = 12582912.0F;
+
+/* What n sums start from: less what the zero point, 1 << shift, adds; neg as in mm_q8_rows.
+ * Whole registers are written, which loads need not wait for as for masked ones. */
+INLINE void sub_starts(int32_t *to, const int32_t *neg, size_t n, int shift)
+{
+    const __m512i by = _mm512_set1_epi32(shift);
+
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 m = (__mmask16)(n - i >= 16 ? 0xffffU : (1U << (n - i)) - 1U);
+        const __m512i x = _mm512_sllv_epi32(_mm512_maskz_loadu_epi32(m, neg + i), by);
+        _mm512_storeu_si512(to + i, _mm512_add_epi32(x, _mm512_set1_epi32(FLOAT_BITS)));
+    }
 }
 
 #endif
