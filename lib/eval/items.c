@@ -23,6 +23,17 @@ static bool blank(const char *s, size_t n)
     return strspn(s, " \t\r\n") >= n;
 }
 
+/* A model may say NUL, which jansson refuses: it becomes U+FFFD. */
+static void replace_nul(char *s, size_t n)
+{
+    for (size_t i = 0; i + 1 < n; i++)
+        if (s[i] == '\\') {
+            if (i + 6 <= n && memcmp(s + i, "\\u0000", 6) == 0)
+                memcpy(s + i, "\\ufffd", 6);
+            i++;
+        }
+}
+
 static int read_lines(json_t *list, const char *text, size_t n, const char *path,
                       struct mm_err *e)
 {
@@ -93,6 +104,8 @@ int mm_eval_load(json_t **list, const char *path, struct mm_err *e)
     *list = json_array();
     if (rc == 0 && !*list)
         rc = no_memory(e);
+    if (rc == 0)
+        replace_nul(text, n);
     if (rc == 0 && is_lines(text, n, path)) {
         rc = read_lines(*list, text, n, path, e);
     } else if (rc == 0) {

@@ -12,7 +12,7 @@
 #include "base/json.h"
 
 /* mm_eval_load: the objects of a file ("-": standard input) as a new array in *list;
- * an object of objects gives each its key as "id" where it has none.
+ * an object of objects gives each its key as "id" where it has none; NUL in a text is U+FFFD.
  * MM_ENOENT, MM_EDATA (no JSON, no list of objects), MM_ENOMEM. */
 MM_MUST_CHECK int mm_eval_load(json_t **list, const char *path, struct mm_err *e);
 

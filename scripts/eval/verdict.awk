@@ -48,7 +48,7 @@ function guess(column, said,   k, worst, above) {
 
 END {
     if (markdown) {
-        print "| asked | value | 95% | at least | |"
+        print "| what | value | 95% | asked | |"
         print "|---|---|---|---|---|"
     }
     score("caption.few", 90)

@@ -2,6 +2,7 @@
 #
 #   make -f scripts/train/llava-smollm2.mk            everything, into build/train/llava-smollm2
 #   make -f scripts/train/llava-smollm2.mk ship       copies it to lib/models/small/llava-smollm2
+#   make -f scripts/train/llava-smollm2.mk card       measures it, writes its README.md there
 #   make -f scripts/train/llava-smollm2.mk SCALE=100  a hundredth of the work: does it run?
 #
 # The vision tower of TOWER and the language model LM (a GGUF, brought by mm-get) stay as
@@ -25,6 +26,9 @@ SPRITES ?= build/sprites
 TIERS ?= shapes,things,words
 SCALE ?= 1
 J ?= $(shell nproc)
+SHIP ?= lib/models/small/llava-smollm2
+# what make eval said of the small LLaVA, to stand beside
+BESIDE ?= $(wildcard $(dir $(TOWER))scores.json)
 
 # updates of the stages, samples of one, scenes: each is seen once
 ALIGN_STEPS ?= 400
@@ -40,7 +44,7 @@ steps = --steps $(call part,$1) --resume -j $(J)
 model := $(W)/model
 
 .DELETE_ON_ERROR:
-.PHONY: all ship
+.PHONY: all ship card
 all: $(model)/adapter_config.json
 
 # --- the world
@@ -101,6 +105,26 @@ $(model)/adapter_config.json: $(W)/stage2/model.safetensors
 
 # beside the model whose tower it shares
 ship: $(model)/adapter_config.json
-	mkdir -p lib/models/small/llava-smollm2
-	cp $(model)/* lib/models/small/llava-smollm2
-	sed -i 's|"mm_vision_tower": *"[^"]*"|"mm_vision_tower": "../llava"|' lib/models/small/llava-smollm2/config.json
+	mkdir -p $(SHIP)
+	cp $(model)/* $(SHIP)
+	sed -i 's|"mm_vision_tower": *"[^"]*"|"mm_vision_tower": "../llava"|' $(SHIP)/config.json
+
+# --- what it is worth
+$(W)/scores.json: $(model)/adapter_config.json $(BESIDE)
+	rm -f $@.part
+	$(MAKE) -f $(here)../eval/eval.mk BIN=$(BIN) SPRITES=$(SPRITES) W=$(W)/eval MODEL=$(model) JSON=$@.part
+	{ cat $(BESIDE) /dev/null; sed 's|^{"model": "[^"]*"|{"model": "llava-smollm2"|' $@.part; } >$@
+	rm $@.part
+
+# seconds from the start to an answer, files in the cache
+answer = sh -c 'PATH=$(abspath $(BIN)):$$PATH; ask() { sh $(here)../mm-vqa -m $1 $(here)../demo.png "What color is the square?" >&2; }; \
+	ask; s=$$(date +%s.%N); ask; echo "$$(date +%s.%N) $$s" | awk "{ print \$$1 - \$$2 }"'
+card: $(W)/scores.json
+	mkdir -p $(SHIP)
+	sh $(here)../eval/card $< $(here)llava-smollm2/README.md.in adapter=$(model)/adapter_config.json \
+	    stage1=$(W)/stage1/log.jsonl stage2=$(W)/stage2/log.jsonl \
+	    stage1.samples=$$(($(ALIGN_BATCH) * $$(wc -l <$(W)/stage1/log.jsonl))) \
+	    stage2.samples=$$(($(TALK_BATCH) * $$(wc -l <$(W)/stage2/log.jsonl))) \
+	    megabytes=$$(cat $(model)/* | wc -c | awk '{ print $$1 / 1e6 }') \
+	    seconds=$$($(call answer,$(model))) small.seconds=$$($(call answer,$(TOWER))) >$(W)/card
+	mv $(W)/card $(SHIP)/README.md

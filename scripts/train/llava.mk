@@ -2,6 +2,7 @@
 #
 #   make -f scripts/train/llava.mk            everything, into build/train/llava
 #   make -f scripts/train/llava.mk ship       copies the result to lib/models/small/llava
+#   make -f scripts/train/llava.mk card       measures it (make eval) and writes its README.md there
 #   make -f scripts/train/llava.mk SCALE=100  a hundredth of the work: does it run?
 #
 # The stages are LLaVA's: a tokenizer and a small LLaMA of the world's texts, a CLIP of its
@@ -15,6 +16,7 @@ W ?= build/train/llava
 SPRITES ?= build/sprites
 SCALE ?= 1
 J ?= $(shell nproc)
+SHIP ?= lib/models/small/llava
 
 # updates of each stage
 CLIP_STEPS ?= 700
@@ -34,7 +36,7 @@ steps = --steps $(call part,$1) --resume -j $(J)
 adam := --weight-decay 0.05 --betas 0.9,0.98
 
 .DELETE_ON_ERROR:
-.PHONY: all data ship
+.PHONY: all data ship card
 all: $(W)/llava/model.safetensors
 
 # --- the world
@@ -114,6 +116,22 @@ $(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/
 	    --images $(W)/data $(talks:%=$(W)/data/%.json)
 
 ship: $(W)/llava/model.safetensors
-	mkdir -p lib/models/small/llava
-	cp $(W)/llava/*.json $(W)/llava/*.jinja $(W)/llava/model.safetensors lib/models/small/llava
-	sed 's/["\\]/\\&/g; s/.*/{ "chat_template": "&" }/' $(here)llava/chat_template.jinja >lib/models/small/llava/chat_template.json
+	mkdir -p $(SHIP)
+	cp $(W)/llava/*.json $(W)/llava/*.jinja $(W)/llava/model.safetensors $(SHIP)
+	sed 's/["\\]/\\&/g; s/.*/{ "chat_template": "&" }/' $(here)llava/chat_template.jinja >$(SHIP)/chat_template.json
+
+# --- what it is worth
+$(W)/scores.json: $(W)/llava/model.safetensors
+	rm -f $@.part
+	$(MAKE) -f $(here)../eval/eval.mk BIN=$(BIN) SPRITES=$(SPRITES) W=$(W)/eval MODEL=$(W)/llava JSON=$@.part
+	sed 's|^{"model": "[^"]*"|{"model": "llava"|' $@.part >$@
+	rm $@.part
+
+logs := $(foreach s,clip lm stage1 llava,$s=$(W)/$s/log.jsonl)
+samples = $1.samples=$$(($2 * $$(wc -l <$(W)/$1/log.jsonl)))
+card: $(W)/scores.json
+	mkdir -p $(SHIP)
+	sh $(here)../eval/card $< $(here)llava/README.md.in config=$(W)/llava/config.json $(logs) \
+	    megabytes=$$(wc -c <$(W)/llava/model.safetensors | awk '{ print $$1 / 1e6 }') \
+	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
+	mv $(W)/card $(SHIP)/README.md

@@ -30,6 +30,11 @@ has 'f1 by category' out '"f1_by_category": \[0.66666666666666663, 0.64516129032
 t 'bench' 0 mm-eval bench --judge "$g/llava_bench/reviews.jsonl" --table
 has 'relative score' out '^all  *62.9  *62.5  *39.3$'
 
+echo '[{"id":1,"answer":"a"},{"id":2,"answer":"\\u0000"}]' >nul.json
+echo '[{"id":1,"text":"a\u0000"},{"id":2,"text":"\\u0000"}]' >nul.said
+t 'a model says NUL' 0 mm-eval exact --pred nul.said --ref nul.json
+has 'which is another character' out '^exact_match	50$'
+
 t 'captions' 0 mm-eval caption --pred "$g/captions/results.json" --ref "$g/captions/captions.json"
 near 'cider_d' "$(value cider_d out)" 1.74404
 near 'bleu_4' "$(value bleu_4 out)" 0.403156

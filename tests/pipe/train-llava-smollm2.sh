@@ -47,6 +47,20 @@ mm-encode -m "$M" "$1" | mm-project -m "$M" >seen.mmt
 echo 'What is it?' | mm-llm -m "$M" --template auto --chat seen.mmt >want
 cmp -s want out
 ok "answers as mm-llm does" $?
+mkdir sprites # eval.mk would make them
+"$PYTHON" - <<'P'
+import numpy as np
+np.save('a.npy', np.full((40, 40, 4), 255, 'u1'))
+P
+mm-pack -k image a.npy | mm-unpack -o sprites/a.png
+for noun in ant bat bee cat cow dog duck fish fox frog goat hen lion mole ox owl pig rat seal wolf; do
+    printf 'a.png\t%s\t%ss\tann\na.png\t%s\t%ss\ttuxpaint\n' $noun $noun $noun $noun
+done >sprites/sprites.tsv
+echo '{"model": "llava", "scenes": 4, "vqa.all": {"label": "questions: all", "score": 12.5}}' >beside.jsonl
+t "measured" 0 recipe card SHIP="$PWD/small/page" BESIDE="$PWD/beside.jsonl" SPRITES="$PWD/sprites" N=4 FACTS=20 FILL=20 \
+    TOKENS=8 BLIND_TOKENS=4
+has "beside the small one" small/page/README.md '^| questions: all | 12.5 | [0-9.]* \[.*\] |$'
+has "its costs" small/page/README.md 'to the answer takes [0-9.]* s, of the small one [0-9.]* s\.$'
 rm -r models/tinylm
 t "without its language model" 69 "$TOP/scripts/mm-vqa" -m "$M" "$1" 'Why?'
 has "it says what to do" err "install it (mm-get tinylm)"
