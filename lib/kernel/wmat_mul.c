@@ -3,9 +3,10 @@
  * First the activations are interleaved in groups of a few rows (f32, or int8
  * with a scale per 32).  Then each tile takes panels of MM_NR rows of W: a chunk
  * of k at a time is unpacked into L1 and multiplied with every group (Goto, van
- * de Geijn 2008).  With one row all of this keeps up with memory; with many,
- * unpacking costs nothing.  Sums over k run in order, chunk by chunk, whatever
- * the number of rows.
+ * de Geijn 2008).  With many rows a few panels meet the groups' chunk of k before
+ * the next, so that it comes to L2 once for all of them.  With one row all of this
+ * keeps up with memory; with many, unpacking costs nothing.  Sums over k run in
+ * order, chunk by chunk, whatever the number of rows.
  *
  * A few activations are far larger than the rest of their row, and the error of
  * int8 is nearly all in their blocks (Dettmers et al. 2022, LLM.int8(), sec. 3).
@@ -22,7 +23,8 @@
 #include "kernel/wmat_int.h"
 
 enum {
-    ROWS = 768,             /* rows of a tile: a multiple of MM_MR and MM_MR8 */
+    ROWS = 768,             /* rows of a tile at most: a multiple of MM_MR and MM_MR8 */
+    PANELS = 4,             /* panels that meet a chunk of so many rows while L2 holds it */
     K_INT8 = 512,           /* k of a chunk: 16 KiB of codes, L1 holds them with the rows */
     SUBS = K_INT8 / 16,     /*   at most */
     SOME_ROWS = 64,         /* up to here memory counts: */
@@ -48,7 +50,7 @@ struct work {
             uint8_t packed[2 * K_INT8 * MM_NR];
         } int8;
     } u;
-    float c[ROWS * MM_NR];
+    float c[PANELS][ROWS * MM_NR];
 };
 
 struct job {
@@ -63,7 +65,8 @@ struct job {
     size_t mr8;             /* rows of a group of int8: at most; or, few: exactly */
     bool few;               /* int8 in one group, filled up to 1, 2, 4 or 8 rows */
     size_t threads;
-    const float *a;       /* [in][mr] for each group of at most MM_MR rows */
+    size_t tile_rows; /* of every tile but the last: a multiple of MM_MR and MM_MR8 */
+    const float *a;       /* chunks of k; in each [kc][mr] for each group of at most MM_MR rows */
     float *a_to;          /* a, to be written */
     struct mm_q8_rows a8; /* groups of at most mr8 rows */
     struct mm_q8_rows rest8; /* so much room again: what a8 leaves of outliers' blocks */
@@ -77,10 +80,10 @@ struct span {
 };
 
 /* Group g: the rows of each tile are shared out evenly in groups of at most most. */
-static struct span group_rows(size_t rows, size_t most, size_t g)
+static struct span group_rows(const struct job *j, size_t most, size_t g)
 {
-    const size_t full = ROWS / most, first = g / full * ROWS;
-    const size_t n = mm_min_size(ROWS, rows - first), groups = mm_div_up(n, most);
+    const size_t full = j->tile_rows / most, first = g / full * j->tile_rows;
+    const size_t n = mm_min_size(j->tile_rows, j->rows - first), groups = mm_div_up(n, most);
     const size_t r0 = g % full * n / groups, r1 = (g % full + 1) * n / groups;
 
     return (struct span){ first + r0, r1 - r0 };
@@ -158,7 +161,7 @@ static void put_rests(const struct job *j, size_t group, struct span g, size_t t
 /* Activations of a group of int8, and what they leave of outliers. */
 static void prepare_int8(const struct job *j, size_t group)
 {
-    struct span g = group_rows(j->rows, j->mr8, group);
+    struct span g = group_rows(j, j->mr8, group);
     g.n = j->few ? j->mr8 : g.n;
     const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, 0);
     const float *x[MM_MR_FEW];
@@ -181,8 +184,12 @@ static void prepare_group(void *arg, size_t i, int thread)
 
     (void)thread;
     if (i < j->groups) {
-        const struct span g = group_rows(j->rows, MM_MR, i);
-        j->k->pack_a(j->a_to + g.r0 * j->in, j->x + g.r0 * j->in, j->in, j->in, (int)g.n);
+        const struct span g = group_rows(j, MM_MR, i);
+        for (size_t k0 = 0; k0 < j->in; k0 += MM_WMAT_K) {
+            const size_t kc = mm_min_size(MM_WMAT_K, j->in - k0);
+            j->k->pack_a(j->a_to + k0 * j->rows + g.r0 * kc, j->x + g.r0 * j->in + k0, j->in, kc,
+                         (int)g.n);
+        }
         return;
     }
     prepare_int8(j, i - j->groups);
@@ -197,18 +204,17 @@ struct tile {
     size_t p0, p1; /* panels of W */
 };
 
-/* Group i's share of the packed chunk that follows in memory, while groups of this one
- * are multiplied. */
-static void fetch_next(const struct tile *t, size_t panel, size_t k0, size_t kc, size_t i,
-                       size_t groups)
+/* Part i of n of the packed chunk that is next, while groups of this one are multiplied:
+ * the next panel's, or then the next chunk of the first, or of the next tile. */
+static void fetch_next(const struct tile *t, size_t panel, size_t k0, size_t kc, size_t i, size_t n)
 {
-    const size_t bytes = mm_wmat_bytes(t->m, kc) * MM_NR;
-    const uint8_t *next =
-        t->m->data + MM_NR * (panel * t->m->stride + mm_wmat_bytes(t->m, k0)) + bytes;
+    const bool last = panel + 1 == t->p1, end = k0 + kc == t->m->in;
+    const size_t next = last && !end ? t->p0 : panel + 1, k = !last ? k0 : end ? 0 : k0 + kc;
+    const size_t bytes = mm_wmat_bytes(t->m, mm_min_size(kc, t->m->in - k)) * MM_NR;
+    const uint8_t *w = t->m->data + MM_NR * (next * t->m->stride + mm_wmat_bytes(t->m, k));
 
-    for (size_t l = bytes * i / groups / 64 * 64; t->m->packed && l < bytes * (i + 1) / groups;
-         l += 64)
-        __builtin_prefetch(next + l, 0, 2);
+    for (size_t l = bytes * i / n / 64 * 64; t->m->packed && l < bytes * (i + 1) / n; l += 64)
+        __builtin_prefetch(w + l, 0, 2);
 }
 
 /* Rows r0 .. r0 + n of y, which are written once and far from each other: fetched
@@ -283,36 +289,36 @@ static void mul_few8(const struct job *j, const struct mm_wmat *m, size_t k0, si
 }
 
 static void chunk_few(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
-                      struct work *w)
+                      struct work *w, float *c)
 {
     const void *b = mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed);
 
     if (uses_int8(j, t->m)) {
-        mul_few8(j, t->m, k0, kc, b, w->c);
+        mul_few8(j, t->m, k0, kc, b, c);
     } else
-        j->k->mul_half[t->m->dtype](w->c, MM_NR, j->a + k0 * j->rows, b, kc, (int)j->rows);
+        j->k->mul_half[t->m->dtype](c, MM_NR, j->a + k0 * j->rows, b, kc, (int)j->rows);
 }
 
 static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, size_t k0, size_t kc,
-                      struct work *w)
+                      struct work *w, float *c)
 {
     const float *b = mm_wmat_panel_f32(t->m, panel, k0, kc, &w->u.f32);
     const size_t g0 = t->first / MM_MR, groups = mm_div_up(t->rows, MM_MR);
 
     for (size_t i = g0; i < g0 + groups; i++) {
-        const struct span g = group_rows(j->rows, MM_MR, i);
+        const struct span g = group_rows(j, MM_MR, i);
         fetch_next(t, panel, k0, kc, i - g0, groups);
         if (k0 + kc == j->in)
             fetch(t, panel, g);
-        j->k->mul_f32(w->c + (g.r0 - t->first) * MM_NR, MM_NR, j->a + g.r0 * j->in + k0 * g.n, b,
+        j->k->mul_f32(c + (g.r0 - t->first) * MM_NR, MM_NR, j->a + k0 * j->rows + g.r0 * kc, b,
                       kc, (int)g.n);
         if (k0 + kc == j->in)
-            finish(t, panel, g, j->k, w->c);
+            finish(t, panel, g, j->k, c);
     }
 }
 
 static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, size_t k0,
-                       size_t kc, struct work *w)
+                       size_t kc, struct work *w, float *c)
 {
     const struct mm_q8_panel b = { w->u.int8.q, w->u.int8.d, w->u.int8.m, mm_q8_kind(t->m->dtype) };
     mm_mul_q8_fn *mul = j->k->mul_q8[b.kind.sub == 16][b.kind.min];
@@ -320,41 +326,44 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
 
     j->k->unpack[t->m->dtype](&b, mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed), kc);
     for (size_t i = g0; i < g0 + groups; i++) {
-        const struct span g = group_rows(j->rows, j->mr8, i);
+        const struct span g = group_rows(j, j->mr8, i);
         const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, k0);
-        float *c = w->c + (g.r0 - t->first) * MM_NR;
+        float *sum = c + (g.r0 - t->first) * MM_NR;
         fetch_next(t, panel, k0, kc, i - g0, groups);
         if (k0 + kc == j->in)
             fetch(t, panel, g);
-        mul(c, MM_NR, &a, &b, kc, (int)g.n);
-        mul_rests(j, i, g, k0, &b, c);
+        mul(sum, MM_NR, &a, &b, kc, (int)g.n);
+        mul_rests(j, i, g, k0, &b, sum);
         if (k0 + kc == j->in)
-            finish(t, panel, g, j->k, w->c);
+            finish(t, panel, g, j->k, c);
     }
 }
 
-static void mul_panel(const struct job *j, const struct tile *t, size_t panel, struct work *w)
+/* A tile of at most PANELS panels. */
+static void mul_panels(const struct job *j, const struct tile *t, struct work *w)
 {
     const bool int8 = uses_int8(j, t->m), few = is_few(j, t->m);
     const size_t step = int8 ? K_INT8 : MM_WMAT_K;
 
-    memset(w->c, 0, (few ? MM_MR : t->rows) * MM_NR * sizeof(*w->c));
+    for (size_t p = t->p0; p < t->p1; p++)
+        memset(w->c[p - t->p0], 0, (few ? MM_MR : t->rows) * MM_NR * sizeof(float));
     for (size_t k0 = 0; k0 < j->in; k0 += step)
-        (few    ? chunk_few
-         : int8 ? chunk_int8
-                : chunk_f32)(j, t, panel, k0, mm_min_size(step, j->in - k0), w);
-    if (few || !j->in)
-        finish(t, panel, (struct span){ t->first, t->rows }, j->k, w->c);
+        for (size_t p = t->p0; p < t->p1; p++)
+            (few    ? chunk_few
+             : int8 ? chunk_int8
+                    : chunk_f32)(j, t, p, k0, mm_min_size(step, j->in - k0), w, w->c[p - t->p0]);
+    for (size_t p = t->p0; (few || !j->in) && p < t->p1; p++)
+        finish(t, p, (struct span){ t->first, t->rows }, j->k, w->c[p - t->p0]);
 }
 
-/* Panels of a tile. */
+/* Panels of a tile at most. */
 static size_t tile_panels(const struct job *j, const struct mm_wmat *m)
 {
     const size_t least = TILE_BYTES / (MM_NR * m->stride + 1);
     const size_t part = mm_div_up(m->out, MM_NR) / (TILES * j->threads);
 
     if (j->rows > SOME_ROWS)
-        return 1;
+        return PANELS;
     return least > part ? least : part > 1 ? part : 1;
 }
 
@@ -365,7 +374,7 @@ static size_t tiles_across(const struct job *j, const struct mm_wmat *m)
 
 static size_t tiles_of(const struct job *j, const struct mm_wmat *m)
 {
-    return mm_div_up(j->rows, ROWS) * tiles_across(j, m);
+    return mm_div_up(j->rows, j->tile_rows) * tiles_across(j, m);
 }
 
 static void mul_tile(void *arg, size_t tile, int thread)
@@ -375,16 +384,20 @@ static void mul_tile(void *arg, size_t tile, int thread)
 
     for (; tile >= tiles_of(j, j->m[i]); i++)
         tile -= tiles_of(j, j->m[i]);
-    const size_t across = tiles_across(j, j->m[i]), panels = tile_panels(j, j->m[i]);
+    const size_t panels = mm_div_up(j->m[i]->out, MM_NR), across = tiles_across(j, j->m[i]);
+    const size_t column = tile % across, together = j->rows > SOME_ROWS ? PANELS : 1;
+    const size_t p1 = (column + 1) * panels / across;
     struct tile t = { .m = j->m[i],
                       .b = j->b ? j->b[i] : NULL,
                       .y = j->y[i],
-                      .first = tile / across * ROWS,
-                      .p0 = tile % across * panels };
-    t.rows = mm_min_size(ROWS, j->rows - t.first);
-    t.p1 = mm_min_size(t.p0 + panels, mm_div_up(t.m->out, MM_NR));
-    for (size_t p = t.p0; p < t.p1; p++)
-        mul_panel(j, &t, p, &j->work[thread]);
+                      .first = tile / across * j->tile_rows,
+                      .p1 = column * panels / across };
+    t.rows = mm_min_size(j->tile_rows, j->rows - t.first);
+    while (t.p1 < p1) {
+        t.p0 = t.p1;
+        t.p1 = mm_min_size(t.p0 + together, p1);
+        mul_panels(j, &t, &j->work[thread]);
+    }
 }
 
 /* Room for count things of size bytes, in whole cache lines, at the end of *total. */
@@ -479,6 +492,7 @@ int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct
     j.in = m[0]->in;
     j.nb = mm_div_up(j.in, MM_QBLOCK);
     j.threads = (size_t)mm_pool_threads(p);
+    j.tile_rows = mm_div_up(mm_div_up(rows, mm_div_up(rows, ROWS)), MM_MR) * MM_MR;
     choose_groups(&j);
     for (int i = 0; i < n; i++) {
         assert(m[i]->in == j.in);

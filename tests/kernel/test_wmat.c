@@ -194,6 +194,13 @@ static void test_shapes(void **state)
     check_shape(MM_Q8_0, 5, 3, 544, MM_ARITH_EXACT, p, &r);
     check_shape(MM_F32, 780, 3, 40, MM_ARITH_FAST, p, &r);
     check_shape(MM_Q4_0, 770, 3, 32, MM_ARITH_FAST, p, &r);
+    /* many rows: tiles of several panels by several chunks of k, the last ones not whole */
+    check_shape(MM_F32, 65, 161, 300, MM_ARITH_FAST, p, &r);
+    check_shape(MM_BF16, 67, 134, 515, MM_ARITH_FAST, p, &r);
+    check_shape(MM_F16, 1537, 66, 257, MM_ARITH_FAST, p, &r);
+    check_shape(MM_Q8_0, 66, 129, 544, MM_ARITH_EXACT, p, &r);
+    check_shape(MM_Q4_0, 65, 140, 1056, MM_ARITH_FAST, p, &r);
+    check_shape(MM_Q5_K, 775, 70, 768, MM_ARITH_FAST, p, &r);
     mm_pool_free(p);
 }
 
