@@ -579,7 +579,7 @@ static void set_option(struct opts *o, struct mm_cmd *cmd, int c, const char *ar
 
 int main(int argc, char **argv)
 {
-    struct opts o = { .model = MM_SHIPPED, .batch = 8, .max_record = (size_t)1 << 30 };
+    struct opts o = { .model = MM_SHIPPED, .max_record = (size_t)1 << 30 };
     struct mm_cmd cmd;
     struct encoder en = { .cmd = &cmd, .o = &o };
     int c;
