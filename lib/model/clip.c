@@ -97,10 +97,13 @@ struct block {
     size_t i;
 };
 
+/* Where a block is computed again, the first pass records nothing, but x must stay. */
 static struct mm_var *block_forward(struct mm_ctx *c, const void *arg, struct mm_var *x)
 {
     const struct block *b = arg;
 
+    if (c->recompute && !c->tape)
+        x = mm_scale(c, x, 1);
     return x ? mm_encoder_forward(c, b->layer, x, &b->spec, b->i) : NULL;
 }
 

@@ -15,15 +15,13 @@ static void lap_attention(struct mm_ctx *c, double B, double T, double D)
     mm_times_lap(c, MM_ENCODER_ATTENTION, 4 * B * T * T * D, 2 * B * T * D * sizeof(float));
 }
 
-struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,
-                                  struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
+/* x + out_proj(attention(q, k, v of LN1(x))) */
+static struct mm_var *attention_half(struct mm_ctx *c, const struct mm_encoder_layer *y,
+                                     struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
 {
     const struct mm_var *w[3] = { y->q, y->k, y->v }, *b[3] = { y->q_b, y->k_b, y->v_b };
     const struct mm_attention_spec spec = { .causal = s->causal };
     struct mm_var *p[3];
-
-    if (!x)
-        return NULL;
     const int64_t B = x->t.shape[0], T = x->t.shape[1], D = x->t.shape[2];
     const int64_t split[4] = { B, T, s->heads, D / s->heads }, flat[3] = { B, T, D };
 
@@ -35,13 +33,34 @@ struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_laye
     lap_attention(c, (double)B, (double)T, (double)D);
     a = mm_linear(c, a, y->o, y->o_b);
     mm_trace_stage(c, a, "%s.layers.%zu.attn", s->trace, i);
-    x = mm_add(c, x, a);
+    x = mm_add_over(c, x, a);
     mm_times_lap_linear(c, MM_ENCODER_O, (size_t)(B * T), (const struct mm_var *[]){ y->o }, 1);
+    return x;
+}
+
+/* x + fc2(act(fc1(LN2(x)))) */
+static struct mm_var *mlp_half(struct mm_ctx *c, const struct mm_encoder_layer *y,
+                               struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
+{
+    const size_t rows = (size_t)(x->t.shape[0] * x->t.shape[1]);
     struct mm_var *f = mm_linear(c, mm_layer_norm(c, x, y->ln2_w, y->ln2_b, s->eps), y->fc1,
                                  y->fc1_b);
-    x = mm_add(c, x, mm_linear(c, mm_activate(c, f, s->act), y->fc2, y->fc2_b));
+
+    x = mm_add_over(c, x, mm_linear(c, mm_activate_over(c, f, s->act), y->fc2, y->fc2_b));
     mm_trace_stage(c, x, "%s.layers.%zu", s->trace, i);
-    mm_times_lap_linear(c, MM_ENCODER_MLP, (size_t)(B * T),
-                        (const struct mm_var *[]){ y->fc1, y->fc2 }, 2);
+    mm_times_lap_linear(c, MM_ENCODER_MLP, rows, (const struct mm_var *[]){ y->fc1, y->fc2 }, 2);
+    return x;
+}
+
+/* Each half gives back its memory: fresh memory costs more than the sums in it. */
+struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,
+                                  struct mm_var *x, const struct mm_encoder_spec *s, size_t i)
+{
+    const struct mm_scope scope = mm_scope_open(c);
+
+    x = x ? attention_half(c, y, x, s, i) : NULL;
+    mm_scope_close(c, scope, NULL);
+    x = x ? mlp_half(c, y, x, s, i) : NULL;
+    mm_scope_close(c, scope, NULL);
     return x;
 }

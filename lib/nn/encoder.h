@@ -38,7 +38,8 @@ enum mm_encoder_stage {
 /* mm_encoder_times: a line for each (mm_times_line): embed, qkv, attention, o, mlp, select. */
 void mm_encoder_times(struct mm_buf *out, const struct mm_times *t);
 
-/* mm_encoder_forward: x [B, T, D] through layer number i of the trace. */
+/* mm_encoder_forward: x [B, T, D] through layer number i of the trace.  If nothing is
+ * recorded the result is x, changed. */
 struct mm_var *mm_encoder_forward(struct mm_ctx *c, const struct mm_encoder_layer *y,
                                   struct mm_var *x, const struct mm_encoder_spec *s, size_t i);
 

@@ -128,7 +128,8 @@ struct mm_var *mm_scope_close(struct mm_ctx *c, struct mm_scope s, struct mm_var
     x = var_alloc(c, n);
     if (!x)
         return NULL;
-    memmove((char *)x + VAR_BYTES, old.t.data, n);
+    if (old.t.data != (char *)x + VAR_BYTES)
+        memmove((char *)x + VAR_BYTES, old.t.data, n);
     *x = old;
     x->t.data = (char *)x + VAR_BYTES;
     return x;

@@ -71,6 +71,9 @@ enum mm_act {
     MM_ACT_EXP
 };
 struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a);
+/* mm_activate_over: the same, for an x that nothing else reads: if nothing is recorded, the
+ * result is x, changed.  mm_add_over likewise: a, changed. */
+struct mm_var *mm_activate_over(struct mm_ctx *c, struct mm_var *x, enum mm_act a);
 struct mm_var *mm_leaky_relu(struct mm_ctx *c, const struct mm_var *x, float slope);
 /* silu(gate) * up */
 struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up);
@@ -78,6 +81,7 @@ struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const stru
 struct mm_var *mm_geglu(struct mm_ctx *c, const struct mm_var *x);
 /* The result has a's shape; b's axes, aligned to the right, are a's or 1. */
 struct mm_var *mm_add(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b);
+struct mm_var *mm_add_over(struct mm_ctx *c, struct mm_var *a, const struct mm_var *b);
 struct mm_var *mm_mul(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b);
 struct mm_var *mm_scale(struct mm_ctx *c, const struct mm_var *x, float s);
 /* keep: one byte per element of x; what is kept is divided by 1 - p, 0 <= p < 1 */

@@ -156,9 +156,10 @@ static void act_back(struct mm_ctx *c, const struct mm_node *n)
                      act_back_range, &s);
 }
 
-struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a)
+/* y = a(x); y may be x if nothing is recorded. */
+static struct mm_var *activate(struct mm_ctx *c, struct mm_var *y, const struct mm_var *x,
+                               enum mm_act a)
 {
-    struct mm_var *y = x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL;
     enum mm_act *saved;
 
     if (!y)
@@ -169,6 +170,16 @@ struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act
     if (saved)
         *saved = a;
     return y;
+}
+
+struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a)
+{
+    return activate(c, x ? mm_var_new(c, x->t.ndim, x->t.shape) : NULL, x, a);
+}
+
+struct mm_var *mm_activate_over(struct mm_ctx *c, struct mm_var *x, enum mm_act a)
+{
+    return c->tape ? mm_activate(c, x, a) : activate(c, x, x, a);
 }
 
 struct leaky {

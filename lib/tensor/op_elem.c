@@ -156,17 +156,17 @@ static void bcast_back(struct mm_ctx *c, const struct mm_node *n)
         back_b_rows(&s);
 }
 
-static struct mm_var *bcast(struct mm_ctx *c, enum binary op, const struct mm_var *a,
-                            const struct mm_var *b)
+/* y = a op b; y may be a if nothing is recorded; NULL: a new variable. */
+static struct mm_var *bcast(struct mm_ctx *c, enum binary op, struct mm_var *y,
+                            const struct mm_var *a, const struct mm_var *b)
 {
-    struct mm_var *y;
     enum binary *saved;
     struct bcast s;
 
     if (!a || !b)
         return NULL;
     bcast_init(&s, op, &a->t, &b->t);
-    y = mm_var_new(c, a->t.ndim, a->t.shape);
+    y = y ? y : mm_var_new(c, a->t.ndim, a->t.shape);
     if (!y)
         return NULL;
     s.y = mm_f32(y);
@@ -180,12 +180,17 @@ static struct mm_var *bcast(struct mm_ctx *c, enum binary op, const struct mm_va
 
 struct mm_var *mm_add(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b)
 {
-    return bcast(c, ADD, a, b);
+    return bcast(c, ADD, NULL, a, b);
+}
+
+struct mm_var *mm_add_over(struct mm_ctx *c, struct mm_var *a, const struct mm_var *b)
+{
+    return bcast(c, ADD, c->tape ? NULL : a, a, b);
 }
 
 struct mm_var *mm_mul(struct mm_ctx *c, const struct mm_var *a, const struct mm_var *b)
 {
-    return bcast(c, MUL, a, b);
+    return bcast(c, MUL, NULL, a, b);
 }
 
 /* --- y = s x, kept or not by a mask ------------------------------------------ */

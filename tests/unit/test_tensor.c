@@ -117,6 +117,34 @@ static void an_impossible_size_is_a_sticky_error(void **state)
     mm_ctx_free(&c);
 }
 
+/* Operations over an input take its memory, but not where it is recorded. */
+static void over_an_input(void **state)
+{
+    const int64_t shape[] = { 3, 5 };
+    (void)state;
+
+    for (int recorded = 0; recorded < 2; recorded++) {
+        struct mm_ctx c;
+
+        start(&c, NULL);
+        struct mm_var *a = filled(&c, 2, shape, 1, true), *b = filled(&c, 2, shape, 2, false);
+        struct mm_var *was = filled(&c, 2, shape, 1, false);
+        struct mm_var *want = mm_activate(&c, mm_add(&c, a, b), MM_ACT_QUICK_GELU);
+        if (recorded)
+            assert_int_equal(mm_tape_new(&c, NULL), 0);
+        struct mm_var *sum = mm_add_over(&c, a, b);
+        struct mm_var *y = mm_activate_over(&c, sum, MM_ACT_QUICK_GELU);
+        assert_memory_equal(mm_f32(y), mm_f32(want), mm_tensor_bytes(&want->t));
+        assert_true((sum == a && y == a) == !recorded);
+        if (recorded)
+            assert_memory_equal(mm_f32(a), mm_f32(was), mm_tensor_bytes(&was->t));
+        assert_null(mm_add_over(&c, a, NULL));
+        assert_null(mm_activate_over(&c, NULL, MM_ACT_GELU));
+        mm_tape_free(&c);
+        mm_ctx_free(&c);
+    }
+}
+
 /* --- tape ------------------------------------------------------------------------------ */
 
 static void a_gradient_is_the_sum_over_all_uses(void **state)
@@ -372,6 +400,7 @@ int main(void)
         cmocka_unit_test(scope_keeps_only_the_result),
         cmocka_unit_test(scope_moves_an_overlapping_result),
         cmocka_unit_test(null_gives_null),
+        cmocka_unit_test(over_an_input),
         cmocka_unit_test(an_impossible_size_is_a_sticky_error),
         cmocka_unit_test(a_gradient_is_the_sum_over_all_uses),
         cmocka_unit_test(reset_forgets_all_but_owned_gradients),
