@@ -204,17 +204,29 @@ struct tile {
     size_t p0, p1; /* panels of W */
 };
 
-/* Part i of n of the packed chunk that is next, while groups of this one are multiplied:
- * the next panel's, or then the next chunk of the first, or of the next tile. */
-static void fetch_next(const struct tile *t, size_t panel, size_t k0, size_t kc, size_t i, size_t n)
+/* The packed chunk that is next: the next panel's, or then the next chunk of the first, or
+ * of the next tile.  Each of n groups of this one fetches its share as it is multiplied. */
+struct next {
+    const uint8_t *p;
+    size_t bytes, share;
+};
+
+static struct next next_chunk(const struct tile *t, size_t panel, size_t k0, size_t kc, size_t n)
 {
     const bool last = panel + 1 == t->p1, end = k0 + kc == t->m->in;
     const size_t next = last && !end ? t->p0 : panel + 1, k = !last ? k0 : end ? 0 : k0 + kc;
     const size_t bytes = mm_wmat_bytes(t->m, mm_min_size(kc, t->m->in - k)) * MM_NR;
     const uint8_t *w = t->m->data + MM_NR * (next * t->m->stride + mm_wmat_bytes(t->m, k));
 
-    for (size_t l = bytes * i / n / 64 * 64; t->m->packed && l < bytes * (i + 1) / n; l += 64)
-        __builtin_prefetch(w + l, 0, 2);
+    return (struct next){ w, t->m->packed ? bytes : 0, mm_div_up(bytes, 64 * n) * 64 };
+}
+
+static void fetch_next(const struct next *next, size_t i)
+{
+    const size_t end = mm_min_size(next->bytes, (i + 1) * next->share);
+
+    for (size_t l = i * next->share; l < end; l += 64)
+        __builtin_prefetch(next->p + l, 0, 2);
 }
 
 /* Rows r0 .. r0 + n of y, which are written once and far from each other: fetched
@@ -239,6 +251,8 @@ static void finish(const struct tile *t, size_t panel, struct span g, const stru
         const float *sum = c + (r - t->first) * MM_NR;
         if (t->b)
             k->add(y, sum, t->b + n0, nr);
+        else if (nr == MM_NR)
+            memcpy(y, sum, MM_NR * sizeof(*y));
         else
             memcpy(y, sum, nr * sizeof(*y));
     }
@@ -304,10 +318,11 @@ static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, s
 {
     const float *b = mm_wmat_panel_f32(t->m, panel, k0, kc, &w->u.f32);
     const size_t g0 = t->first / MM_MR, groups = mm_div_up(t->rows, MM_MR);
+    const struct next next = next_chunk(t, panel, k0, kc, groups);
 
     for (size_t i = g0; i < g0 + groups; i++) {
         const struct span g = group_rows(j, MM_MR, i);
-        fetch_next(t, panel, k0, kc, i - g0, groups);
+        fetch_next(&next, i - g0);
         if (k0 + kc == j->in)
             fetch(t, panel, g);
         j->k->mul_f32(c + (g.r0 - t->first) * MM_NR, MM_NR, j->a + k0 * j->rows + g.r0 * kc, b,
@@ -323,17 +338,19 @@ static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, 
     const struct mm_q8_panel b = { w->u.int8.q, w->u.int8.d, w->u.int8.m, mm_q8_kind(t->m->dtype) };
     mm_mul_q8_fn *mul = j->k->mul_q8[b.kind.sub == 16][b.kind.min];
     const size_t g0 = t->first / j->mr8, groups = mm_div_up(t->rows, j->mr8);
+    const struct next next = next_chunk(t, panel, k0, kc, groups);
 
     j->k->unpack[t->m->dtype](&b, mm_wmat_chunk(t->m, panel, k0, kc, w->u.int8.packed), kc);
-    for (size_t i = g0; i < g0 + groups; i++) {
-        const struct span g = group_rows(j, j->mr8, i);
+    for (size_t i = 0, r0 = 0, r1; i < groups; i++, r0 = r1) {
+        r1 = t->rows * (i + 1) / groups; /* group_rows(), of which each would divide again */
+        const struct span g = { t->first + r0, r1 - r0 };
         const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, k0);
-        float *sum = c + (g.r0 - t->first) * MM_NR;
-        fetch_next(t, panel, k0, kc, i - g0, groups);
+        float *sum = c + r0 * MM_NR;
+        fetch_next(&next, i);
         if (k0 + kc == j->in)
             fetch(t, panel, g);
         mul(sum, MM_NR, &a, &b, kc, (int)g.n);
-        mul_rests(j, i, g, k0, &b, sum);
+        mul_rests(j, g0 + i, g, k0, &b, sum);
         if (k0 + kc == j->in)
             finish(t, panel, g, j->k, c);
     }
