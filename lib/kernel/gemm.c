@@ -327,7 +327,7 @@ static void cut_wide(struct job *j, size_t threads)
 {
     j->down = div_up(j->M, ROWS);
     j->across = div_up(j->panels, PANELS);
-    while (j->across < j->panels && (j->down * j->across < 2 * TILES * threads ||
+    while (j->across < j->panels && (j->down * j->across < threads ||
                                      j->down * j->across % threads))
         j->across++;
 }

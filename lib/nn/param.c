@@ -113,7 +113,7 @@ static bool widen(struct param *q)
 
     if (!mm_size_mul(n, sizeof(float), &bytes))
         return false;
-    q->data = malloc(bytes ? bytes : 1);
+    q->data = mm_pages_alloc(bytes);
     if (!q->data)
         return false;
     mm_tensor_to_f32(q->data, &q->src);

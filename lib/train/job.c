@@ -65,7 +65,7 @@ static int prepare(struct mm_job *j, struct mm_err *e)
     if (!j->samples || !j->numbers)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     if ((rc = mm_order_new(&j->order, &order, e)) < 0 ||
-        (rc = mm_set_ready(&j->set, s->ema > 0, s->bf16, e)) < 0 ||
+        (rc = mm_set_ready(&j->set, s->ema > 0, s->bf16, j->ctx.pool, e)) < 0 ||
         (rc = mm_fold_new(&j->fold, j->set.grad, j->set.total, j->each, e)) < 0)
         return rc;
     return mm_tape_new(&j->ctx, e);

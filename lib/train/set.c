@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/pages.h"
 #include "base/size.h"
 
 enum { PART = 1 << 16 }; /* numbers that a thread takes at a time */
@@ -96,13 +97,40 @@ static bool cut(struct mm_set *s)
     return true;
 }
 
-int mm_set_ready(struct mm_set *s, bool average, bool bf16, struct mm_err *e)
+struct zeros {
+    float *to;
+    size_t n;
+};
+
+/* n zeros, written by the threads: memory that is first read, and only then written, has
+ * each of its pages copied. */
+static void zero_tile(void *arg, size_t tile, int thread)
+{
+    const struct zeros *z = arg;
+    const size_t left = z->n - tile * PART;
+
+    (void)thread;
+    memset(z->to + tile * PART, 0, (left < PART ? left : PART) * sizeof(*z->to));
+}
+
+static float *zeros(size_t n, struct mm_pool *p)
+{
+    size_t bytes;
+    struct zeros z = { .n = n };
+
+    if (!mm_size_mul(n, sizeof(*z.to), &bytes) || !(z.to = mm_pages_alloc(bytes)))
+        return NULL;
+    mm_pool_run(p, (n + PART - 1) / PART, zero_tile, &z);
+    return z.to;
+}
+
+int mm_set_ready(struct mm_set *s, bool average, bool bf16, struct mm_pool *p, struct mm_err *e)
 {
     float **const want[] = { &s->grad, &s->m, &s->v2, average ? &s->average : NULL,
                              bf16 ? &s->master : NULL };
 
     for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++)
-        if (want[i] && !(*want[i] = calloc(s->total + 1, sizeof(float))))
+        if (want[i] && !(*want[i] = zeros(s->total, p)))
             return mm_err_set(e, MM_ENOMEM, "%zu weights to train: out of memory", s->total);
     if (!cut(s))
         return mm_err_set(e, MM_ENOMEM, "out of memory");

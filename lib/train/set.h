@@ -55,7 +55,8 @@ MM_MUST_CHECK int mm_set_var(struct mm_set *s, struct mm_var *v, const char *nam
                              double rate, struct mm_err *e);
 
 /* mm_set_ready: allocate the flat arrays; average and bf16 as in struct mm_set.  MM_ENOMEM. */
-MM_MUST_CHECK int mm_set_ready(struct mm_set *s, bool average, bool bf16, struct mm_err *e);
+MM_MUST_CHECK int mm_set_ready(struct mm_set *s, bool average, bool bf16, struct mm_pool *p,
+                               struct mm_err *e);
 
 void mm_set_zero_grad(struct mm_set *s, struct mm_pool *p);
 

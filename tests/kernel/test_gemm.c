@@ -59,7 +59,8 @@ static void test_gemm(void **state)
     static const struct shape shapes[] = { { 1, 1, 1 },    { 1, 300, 40 }, { 2, 33, 7 },
                                            { 12, 32, 16 }, { 13, 31, 5 },  { 5, 100, 600 },
                                            { 200, 3, 9 },  { 3, 4, 0 },    { 50, 70, 33 },
-                                           { 98, 300, 258 }, { 1600, 40, 20 } };
+                                           { 98, 300, 258 }, { 1600, 40, 20 },
+                                           { 300, 40, 1100 } };
     static const struct {
         float alpha, beta;
     } scales[] = { { 1, 0 }, { 1, 1 }, { 0.5F, -2 } };

@@ -99,7 +99,7 @@ static void take_weights(struct weights *w, const struct mm_ckpt *in, struct mm_
         const bool decays = !r->groups || (!strstr(name, "bias") && !strstr(name, "norm"));
         assert_int_equal(mm_set_var(set, v, en->name + 6, decays ? r->decay : 0, 1, &e), 0);
     }
-    assert_int_equal(mm_set_ready(set, r->u.ema > 0, r->bf16, &e), 0);
+    assert_int_equal(mm_set_ready(set, r->u.ema > 0, r->bf16, NULL, &e), 0);
 }
 
 /* The gradient of update t: the mean of `accumulate` rows. */
