@@ -47,7 +47,7 @@ static int run(const struct opts *o, struct mm_cmd *cmd)
         (rc = mm_ckpt_find(&lora, o->lora, e)) == 0)
         rc = mm_ckpt_open(&ck, path, e);
     if (rc == 0 && mm_ckpt_is_gguf(ck))
-        rc = mm_err_set(e, MM_EMISSING, "%s: models in GGUF are not written", path);
+        rc = mm_err_set(e, MM_EMISSING, "%s: a GGUF: mm-quantize --lora merges into one", path);
     const enum mm_adapt_store store = o->dtype == MM_F32 ? MM_ADAPT_F32 : MM_ADAPT_STORED;
     if (rc == 0)
         rc = o->unmerge ? mm_adapt_unmerge(ck, lora, store, pool, e)

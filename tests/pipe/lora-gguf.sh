@@ -64,6 +64,11 @@ t "by far" 1 mm-diff -r 1e-2 base want
 t "merged into the twin" 0 mm-lora merge -m lm --lora made/adapter -o merged
 t "the same" 0 logits got -m merged
 t "logits" 0 alike want got
+t "a GGUF is another program's" 69 mm-lora merge -m lm.gguf --lora made/adapter -o x
+has "which is named" err 'mm-quantize --lora'
+t "merged into the GGUF" 0 mm-quantize -q -t f32 --lora made/adapter -o merged.gguf lm.gguf
+t "the same" 0 logits got -m merged.gguf
+t "logits again" 0 alike want got
 t "one goes on from it" 0 train lm.gguf --adapter made/adapter --lr 1e-12 --weight-decay 0 --steps 1 -o same
 mm-pack made/adapter/adapter_model.safetensors >was.mmt
 t "as it was" 0 sh -c "mm-pack same/adapter/adapter_model.safetensors | mm-diff -r 1e-6 was.mmt -"
