@@ -440,6 +440,7 @@ struct wanted {
     size_t n;
 };
 
+/* What attention adds to x: to the rows that are wanted. */
 static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m, size_t i,
                                       struct mm_var *x, const struct tables *t,
                                       const struct mm_seq *seqs, size_t nseq,
@@ -463,17 +464,15 @@ static struct mm_var *attention_block(struct mm_ctx *c, const struct mm_llama *m
     mm_times_lap_linear(c, MM_LLAMA_QKV, rows, w, 3);
     struct mm_var *a = self_attention(c, m, i, q, k, v, seqs, nseq);
     lap_attention(c, m, seqs, nseq);
-    if (want->at) {
+    if (want->at)
         a = mm_select(c, a, 0, want->at, want->n);
-        x = mm_select(c, x, 0, want->at, want->n);
-    }
     a = mm_linear(c, a, y->o, y->o_b);
     mm_trace_stage(c, a, "layers.%zu.attn", i);
-    x = mm_add(c, x, a);
     mm_times_lap_linear(c, MM_LLAMA_O, rows, (const struct mm_var *[]){ y->o }, 1);
-    return x;
+    return a;
 }
 
+/* x and what the MLP adds to it */
 static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size_t i,
                                 struct mm_var *x)
 {
@@ -485,9 +484,9 @@ static struct mm_var *mlp_block(struct mm_ctx *c, const struct mm_llama *m, size
 
     mm_trace_stage(c, n, "layers.%zu.mlp_norm", i);
     mm_linear_group(c, p, n, w, b, 2);
-    struct mm_var *f = mm_linear(c, mm_swiglu(c, p[0], p[1]), y->down, y->down_b);
+    struct mm_var *f = mm_linear(c, mm_swiglu_over(c, p[0], p[1]), y->down, y->down_b);
     mm_trace_stage(c, f, "layers.%zu.mlp", i);
-    x = mm_add(c, x, f);
+    x = mm_add_over(c, x, f);
     mm_times_lap_linear(c, MM_LLAMA_MLP, rows, (const struct mm_var *[]){ y->gate, y->up, y->down },
                         3);
     return x;
@@ -502,12 +501,21 @@ struct layer_args {
     struct wanted rows; /* of the result */
 };
 
+/* y is x, or its wanted rows, in memory of its own unless all is recorded: what attention
+ * used is given back before the MLP needs some. */
 static struct mm_var *layer_forward(struct mm_ctx *c, const void *arg, struct mm_var *x)
 {
     const struct layer_args *a = arg;
+    const struct wanted *want = &a->rows;
+    struct mm_var *y = want->at ? mm_select(c, x, 0, want->at, want->n)
+                       : c->tape ? x : mm_scale(c, x, 1);
+    const struct mm_scope scope = mm_scope_open(c);
 
-    x = x ? attention_block(c, a->m, a->i, x, &a->t, a->seqs, a->nseq, &a->rows) : NULL;
-    return x ? mlp_block(c, a->m, a->i, x) : NULL;
+    if (!y)
+        return NULL;
+    y = mm_add_over(c, y, attention_block(c, a->m, a->i, x, &a->t, a->seqs, a->nseq, want));
+    mm_scope_close(c, scope, NULL);
+    return y ? mlp_block(c, a->m, a->i, y) : NULL;
 }
 
 /* The second pass packs the weights, which is a stage of its own. */

@@ -72,11 +72,12 @@ enum mm_act {
 };
 struct mm_var *mm_activate(struct mm_ctx *c, const struct mm_var *x, enum mm_act a);
 /* mm_activate_over: the same, for an x that nothing else reads: if nothing is recorded, the
- * result is x, changed.  mm_add_over likewise: a, changed. */
+ * result is x, changed.  mm_add_over likewise: a, and mm_swiglu_over: gate, changed. */
 struct mm_var *mm_activate_over(struct mm_ctx *c, struct mm_var *x, enum mm_act a);
 struct mm_var *mm_leaky_relu(struct mm_ctx *c, const struct mm_var *x, float slope);
 /* silu(gate) * up */
 struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up);
+struct mm_var *mm_swiglu_over(struct mm_ctx *c, struct mm_var *gate, const struct mm_var *up);
 /* x [..., 2D], the value first and then the gate: value * gelu(gate) -> [..., D] */
 struct mm_var *mm_geglu(struct mm_ctx *c, const struct mm_var *x);
 /* The result has a's shape; b's axes, aligned to the right, are a's or 1. */

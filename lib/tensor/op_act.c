@@ -273,20 +273,30 @@ static void swiglu_back(struct mm_ctx *c, const struct mm_node *n)
     mm_grad_close(c, n->x[1], s.dup);
 }
 
-struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up)
+/* y may be gate if nothing is recorded; NULL: a new variable. */
+static struct mm_var *swiglu(struct mm_ctx *c, struct mm_var *y, const struct mm_var *gate,
+                             const struct mm_var *up)
 {
-    struct mm_var *y;
-
     if (!gate || !up)
         return NULL;
     assert(mm_shape_eq(&gate->t, &up->t));
-    y = mm_var_new(c, gate->t.ndim, gate->t.shape);
+    y = y ? y : mm_var_new(c, gate->t.ndim, gate->t.shape);
     if (!y)
         return NULL;
     mm_range_run(c, mm_tensor_count(&y->t), FAST_COST, swiglu_range,
                  &(struct swiglu){ .y = mm_f32(y), .gate = mm_f32(gate), .up = mm_f32(up) });
     mm_tape_push(c, y, swiglu_back, (const struct mm_var *const[]){ gate, up }, 2, 0);
     return y;
+}
+
+struct mm_var *mm_swiglu(struct mm_ctx *c, const struct mm_var *gate, const struct mm_var *up)
+{
+    return swiglu(c, NULL, gate, up);
+}
+
+struct mm_var *mm_swiglu_over(struct mm_ctx *c, struct mm_var *gate, const struct mm_var *up)
+{
+    return swiglu(c, c->tape ? NULL : gate, gate, up);
 }
 
 struct mm_var *mm_geglu(struct mm_ctx *c, const struct mm_var *x)

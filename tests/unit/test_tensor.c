@@ -138,7 +138,12 @@ static void over_an_input(void **state)
         assert_true((sum == a && y == a) == !recorded);
         if (recorded)
             assert_memory_equal(mm_f32(a), mm_f32(was), mm_tensor_bytes(&was->t));
+        struct mm_var *gate = mm_scale(&c, b, 2), *glu = mm_swiglu(&c, gate, b);
+        y = mm_swiglu_over(&c, gate, b);
+        assert_memory_equal(mm_f32(y), mm_f32(glu), mm_tensor_bytes(&glu->t));
+        assert_true((y == gate) == !recorded);
         assert_null(mm_add_over(&c, a, NULL));
+        assert_null(mm_swiglu_over(&c, NULL, a));
         assert_null(mm_activate_over(&c, NULL, MM_ACT_GELU));
         mm_tape_free(&c);
         mm_ctx_free(&c);
