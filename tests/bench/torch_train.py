@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""torch_train.py [f32|bf16]: tokens/s of PyTorch on the update of training.py, the median after
+"""torch_train.py [f32|bf16]: updates/s of PyTorch on the update of training.py, the median after
 the first two, bf16 by autocast; then the process's peak MiB."""
 import os
 import resource
@@ -27,5 +27,5 @@ for _ in range(6):
     optimiser.step()
     optimiser.zero_grad()
     seconds.append(time.monotonic() - start)
-print(f"{ids.numel() / statistics.median(seconds[2:]):.1f}")
+print(f"{1 / statistics.median(seconds[2:]):.4f}")
 print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB", file=sys.stderr)

@@ -1,5 +1,5 @@
 """training: an update of the small language model: 8 layers, width 512, 8 heads, vocabulary
-8192, AdamW, 8 rows of 256 tokens, f32."""
+8192, AdamW, 8 rows of 256 tokens, f32 or --bf16; by one process, or by several over MPI."""
 import json
 import shutil
 import struct
@@ -19,8 +19,20 @@ OPS = 6 * MATRICES * ROWS * TOKENS + 6 * 8 * ROWS * TOKENS * TOKENS * 512
 BYTES = 7 * 4 * (MATRICES + 8192 * 512)
 
 
-def measure():
-    """Tokens/s of the median update after the first two; peak MiB of the process."""
+MPI = common.TOP / "build/mpi/bin/mm-train"
+
+
+def command(dtype, processes):
+    """How mm-train is called, up to its data."""
+    if not processes:
+        return [common.BIN / "mm-train", "lm", "-B", str(ROWS),
+                *(["--bf16"] if dtype == "bf16" else [])]
+    return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(processes), MPI, "lm",
+            "-j", "1", "-B", str(ROWS // 2), "--accumulate", "2"]
+
+
+def measure(dtype="f32", processes=0):
+    """Seconds of the median update after the first two; peak MiB of the (largest) process."""
     work = Path(tempfile.mkdtemp(prefix="mm-bench-"))
     try:
         (work / "config.json").write_text(json.dumps(CONFIG))
@@ -30,11 +42,10 @@ def measure():
         (work / "ids.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head +
                                        struct.pack(f"<{len(ids)}q", *ids))
         common.run(f"mm-pack --kind tokens {work}/ids.npy >{work}/ids.mmt")
-        _, _, rss = common.run([common.BIN / "mm-train", "lm", "--config", work / "config.json",
-                                "-o", work / "out", "--steps", str(UPDATES), "-B", str(ROWS),
-                                work / "ids.mmt"])
+        _, _, rss = common.run([*command(dtype, processes), "--config", work / "config.json",
+                                "-o", work / "out", "--steps", str(UPDATES), work / "ids.mmt"])
         lines = (work / "out" / "log.jsonl").read_text().splitlines()
         seconds = [json.loads(line)["seconds"] for line in lines][2:]
-        return ROWS * TOKENS / common.median(seconds), rss
+        return common.median(seconds), rss
     finally:
         shutil.rmtree(work)
