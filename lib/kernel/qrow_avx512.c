@@ -305,11 +305,17 @@ INLINE void quant_block(const struct mm_q8_rows *a, __m512 x0, __m512 x1, size_t
     const __mmask16 keep = zero ? 0 : 0xffff;
     const __m512i q0 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x0, id));
     const __m512i q1 = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(x1, id));
-    _mm_storeu_si128((void *)word, _mm512_cvtepi32_epi8(q0));
-    _mm_storeu_si128((void *)(word + 4), _mm512_cvtepi32_epi8(q1));
+    const __m256i q =
+        _mm256_set_m128i(_mm512_cvtepi32_epi8(q1), _mm512_cvtepi32_epi8(q0));
+    _mm256_storeu_si256((void *)word, q);
     for (size_t w = 0; w < 8; w++)
         memcpy(a->q + ((i / 4 + w) * mr + r) * 4, &word[w], sizeof(*word));
-    const int s0 = _mm512_reduce_add_epi32(q0), s1 = _mm512_reduce_add_epi32(q1);
+    /* sums of eight bytes, made unsigned by 128 each */
+    const __m256i sum = _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8((char)128)),
+                                        _mm256_setzero_si256());
+    const __m256i pair = _mm256_add_epi64(sum, _mm256_unpackhi_epi64(sum, sum));
+    const int s0 = _mm_cvtsi128_si32(_mm256_castsi256_si128(pair)) - 16 * 128;
+    const int s1 = _mm_cvtsi128_si32(_mm256_extracti128_si256(pair, 1)) - 16 * 128;
     a->d[at32] = d;
     a->neg32[at32] = -s0 - s1;
     a->neg16[at16] = -s0;

@@ -63,6 +63,7 @@ struct job {
     int n;
     size_t groups, groups8; /* of f32 and of int8 activations to prepare */
     size_t mr8;             /* rows of a group of int8: at most; or, few: exactly */
+    size_t parts8;          /* of each group, prepared by one thread */
     bool few;               /* int8 in one group, filled up to 1, 2, 4 or 8 rows */
     size_t threads;
     size_t tile_rows; /* of every tile but the last: a multiple of MM_MR and MM_MR8 */
@@ -146,8 +147,9 @@ static void put_rests(const struct job *j, size_t group, struct span g, size_t t
     const size_t at = t / BLOCKS * BLOCKS + o->n * j->unit;
     bool any = false;
 
-    for (size_t i = 0; i < j->unit * g.n; i++)
-        any = any || d[i] > step[i % g.n];
+    for (size_t i = 0; i < j->unit; i++)
+        for (size_t r = 0; r < g.n; r++)
+            any |= d[i * g.n + r] > step[r];
     if (!any)
         return;
     o->at[o->n++] = (uint8_t)(t % BLOCKS);
@@ -158,24 +160,26 @@ static void put_rests(const struct job *j, size_t group, struct span g, size_t t
     }
 }
 
-/* Activations of a group of int8, and what they leave of outliers. */
-static void prepare_int8(const struct job *j, size_t group)
+/* Activations of a group of int8, and what they leave of outliers: part i of the chunks. */
+static void prepare_int8(const struct job *j, size_t group, size_t part)
 {
+    const size_t chunks = mm_div_up(j->in, K_INT8), k1 = chunks * part / j->parts8 * K_INT8;
+    const size_t k2 = mm_min_size(j->in, chunks * (part + 1) / j->parts8 * K_INT8);
     struct span g = group_rows(j, j->mr8, group);
     g.n = j->few ? j->mr8 : g.n;
-    const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, 0);
+    const struct mm_q8_rows a = rows8(&j->a8, j->nb, g, k1);
     const float *x[MM_MR_FEW];
     float step[MM_MR_FEW];
 
     for (size_t r = 0; r < g.n; r++) {
         x[r] = j->x + mm_min_size(g.r0 + r, j->rows - 1) * j->in;
         step[r] = outlier_step(j, x[r]);
-        j->k->quant_q8(&a, x[r], j->in, (int)g.n, (int)r);
+        j->k->quant_q8(&a, x[r] + k1, k2 - k1, (int)g.n, (int)r);
     }
-    for (size_t k0 = 0; k0 < j->in; k0 += K_INT8)
+    for (size_t k0 = k1; k0 < k2; k0 += K_INT8)
         outliers(j, group, k0)->n = 0;
-    for (size_t t = 0; t < j->nb; t += j->unit)
-        put_rests(j, group, g, t, x, a.d + t * g.n, step);
+    for (size_t t = k1 / MM_QBLOCK; t * MM_QBLOCK < k2; t += j->unit)
+        put_rests(j, group, g, t, x, a.d + (t - k1 / MM_QBLOCK) * g.n, step);
 }
 
 static void prepare_group(void *arg, size_t i, int thread)
@@ -192,7 +196,7 @@ static void prepare_group(void *arg, size_t i, int thread)
         }
         return;
     }
-    prepare_int8(j, i - j->groups);
+    prepare_int8(j, (i - j->groups) / j->parts8, (i - j->groups) % j->parts8);
 }
 
 /* What a tile works on. */
@@ -476,7 +480,9 @@ static void prepare(struct job *j, struct mm_pool *p)
     size_t floats;
     const bool few = mm_size_mul(j->rows, j->in, &floats) && floats < SHARE_FLOATS;
 
-    mm_pool_run(few ? NULL : p, j->groups + j->groups8, prepare_group, j);
+    /* few rows are one group: their columns are shared out */
+    j->parts8 = few || !j->few ? 1 : mm_min_size(j->threads, mm_div_up(j->in, K_INT8));
+    mm_pool_run(few ? NULL : p, j->groups + j->groups8 * j->parts8, prepare_group, j);
 }
 
 /* How int8 activations are grouped. */
