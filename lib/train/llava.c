@@ -32,6 +32,7 @@ struct llava {
     struct mm_convs_spec cs;
     struct mm_loras *loras;
     int32_t *length;              /* [samples] */
+    struct mm_labelled *built;    /* [samples]: counted, and waiting for their loss; or zero */
     size_t rows;                  /* of a picture through the tower */
     bool see_recorded;            /* the tower is trained too */
 };
@@ -43,6 +44,9 @@ void mm_llava_close(void *own)
     if (!l)
         return;
     mm_loras_free(l->loras);
+    for (size_t i = 0; l->built && i < mm_convs_count(l->convs); i++)
+        mm_labelled_free(&l->built[i]);
+    free(l->built);
     free(l->length);
     mm_convs_free(l->convs);
     mm_features_free(l->features);
@@ -126,7 +130,8 @@ static int open_data(struct llava *l, const struct mm_llava_stage *stage, struct
     l->cs.start_end = l->llm.llava.start_end;
     l->cs.context = l->spec->context ? l->spec->context : 2048;
     l->length = malloc((mm_convs_count(l->convs) + 1) * sizeof(*l->length));
-    if (!l->length)
+    l->built = calloc(mm_convs_count(l->convs) + 1, sizeof(*l->built));
+    if (!l->length || !l->built)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     for (size_t i = 0; i < mm_convs_count(l->convs); i++) {
         l->length[i] = mm_convs_length(l->convs, i);
@@ -212,13 +217,18 @@ static int build(struct batch *b, struct llava *l, struct mm_ctx *c)
     for (size_t i = 0; i < b->n; i++) {
         const struct mm_tensor *f = cached(l, b->sample[i]);
         const bool picture = mm_convs_image(l->convs, b->sample[i]) != NULL;
+        struct mm_labelled *const kept = &l->built[b->sample[i]];
 
         if (picture && !f && !l->vision.tower)
             return mm_err_set(&c->err, MM_EDATA, "%s: no features of '%s'", l->spec->features,
                               mm_convs_image(l->convs, b->sample[i]));
-        if (mm_convs_build(&b->l[i], l->convs, b->sample[i], f ? (size_t)f->shape[0] : l->rows,
-                           &l->cs, &c->err) < 0)
+        if (kept->id) {
+            b->l[i] = *kept;
+            *kept = (struct mm_labelled){ 0 };
+        } else if (mm_convs_build(&b->l[i], l->convs, b->sample[i],
+                                  f ? (size_t)f->shape[0] : l->rows, &l->cs, &c->err) < 0) {
             return c->err.code;
+        }
         b->positions += b->l[i].n;
         b->rows += b->l[i].rows;
         b->pictures += picture && b->l[i].rows > 0;
@@ -232,15 +242,22 @@ static void drop(struct batch *b)
         mm_labelled_free(&b->l[i]);
 }
 
+/* What is counted is trained next: its tokens stay. */
 int64_t mm_llava_count(void *own, struct mm_ctx *c, const size_t *sample, size_t n)
 {
+    struct llava *l = own;
     struct batch b = { .sample = sample, .n = n };
     int64_t count = 0;
 
-    if (build(&b, own, c) == 0)
-        for (size_t i = 0; i < n; i++)
+    if (build(&b, l, c) == 0)
+        for (size_t i = 0; i < n; i++) {
             for (size_t t = 1; t < b.l[i].n; t++) /* the first is predicted by nothing */
                 count += b.l[i].label[t] >= 0;
+            if (!l->built[sample[i]].id) { /* not twice in the batch */
+                l->built[sample[i]] = b.l[i];
+                b.l[i] = (struct mm_labelled){ 0 };
+            }
+        }
     drop(&b);
     return c->err.code ? -1 : count;
 }
