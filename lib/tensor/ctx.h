@@ -26,6 +26,7 @@ struct mm_var {
     struct mm_wmat *w; /* weight matrix [out, in], or NULL */
     float *grad;       /* f32, t's shape; NULL until a gradient arrives */
     bool needs_grad;   /* a parameter being trained, or computed from one */
+    bool fresh;        /* grad is memory to which none has arrived yet: it means zeros */
     struct mm_lora *lora; /* added to products with this weight, or NULL */
 };
 

@@ -28,6 +28,7 @@ struct head {
     float *h;                /* [rows, dim] */
     float *dh;               /* [rows, dim], or NULL */
     float *dw;               /* [vocab, dim], or NULL */
+    float beta;              /* what is in dw counts: 1, or 0 */
     float *loss;             /* [rows] */
     size_t first;            /* row of x[0] */
 };
@@ -85,8 +86,8 @@ static bool chunk(struct mm_ctx *c, struct head *s, size_t n)
             rc = back_h(c, s, n);
     }
     if (rc == 0 && s->dw)
-        rc = mm_gemm(MM_TRANS, MM_NOTRANS, s->vocab, s->dim, n, 1, s->x, s->vocab, h, s->dim, 1,
-                     s->dw, s->dim, c->pool);
+        rc = mm_gemm(MM_TRANS, MM_NOTRANS, s->vocab, s->dim, n, 1, s->x, s->vocab, h, s->dim,
+                     s->first ? 1 : s->beta, s->dw, s->dim, c->pool);
     if (rc < 0)
         mm_err_set(&c->err, rc, "out of memory");
     return rc == 0;
@@ -167,11 +168,14 @@ struct mm_var *mm_head_loss(struct mm_ctx *c, const struct mm_var *h, const stru
     /* dh first: what lies behind it goes with the scope */
     if (records && h->needs_grad)
         s.dh = mm_ctx_alloc(c, mm_tensor_count(&h->t), sizeof(float));
+    struct mm_var *const trained = (struct mm_var *)w; /* its gradient is made here */
     if (records)
-        s.dw = mm_grad(c, (struct mm_var *)w);
+        s.dw = mm_grad_sum(c, trained, &s.beta);
     int32_t *kept = mm_ctx_alloc(c, (size_t)h->t.shape[0], sizeof(*kept));
     const struct mm_arena_mark mark = mm_arena_mark(c->arena);
     s.rows = kept ? gather(c, &s, &row, h, target) : 0;
+    if (s.dw && !s.rows && s.beta == 0)
+        trained->fresh = true; /* nothing will be written */
     *mm_f32(y) = (float)((double)scale * run(c, &s));
     if (!c->err.code)
         memcpy(kept, row, s.rows * sizeof(*kept));

@@ -68,13 +68,14 @@ static void linear_back(struct mm_ctx *c, const struct mm_node *n)
     const struct mm_var *const w = n->x[1];
     const size_t out = last_axis(&n->y->t), in = last_axis(&n->x[0]->t);
     const size_t rows = out ? mm_tensor_count(&n->y->t) / out : 0;
-    float *dw = mm_grad(c, n->x[1]), *db = mm_grad(c, n->x[2]);
+    float *db = mm_grad(c, n->x[2]), *dw, beta;
 
     if (!rows)
         return;
+    dw = mm_grad_sum(c, n->x[1], &beta);
     if (dw)
         check(c, mm_gemm(MM_TRANS, MM_NOTRANS, out, in, rows, 1, n->y->grad, out, mm_f32(n->x[0]),
-                         in, 1, dw, in, c->pool));
+                         in, beta, dw, in, c->pool));
     if (db)
         mm_range_add_rows(c, db, n->y->grad, rows, out);
     linear_back_x(c, n->x[0], n->y->grad, rows, w);

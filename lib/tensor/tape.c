@@ -145,29 +145,37 @@ static void spread(struct mm_ctx *c, float *to, const float *from, bool add, siz
     mm_range_run(c, n, 1, piece, &(struct pieces){ to, from, add });
 }
 
+/* Has a gradient of x arrived? */
+static bool arrived(const struct mm_var *x)
+{
+    return x->grad && !x->fresh;
+}
+
 void mm_grad_copy(struct mm_ctx *c, struct mm_var *x, const float *dy)
 {
     const size_t n = x ? mm_tensor_count(&x->t) : 0;
 
     if (!x || !x->needs_grad)
         return;
+    const bool add = arrived(x);
+    if (!x->grad)
+        x->grad = take(c, n);
     if (x->grad)
-        spread(c, x->grad, dy, true, n);
-    else if ((x->grad = take(c, n)))
-        spread(c, x->grad, dy, false, n);
+        spread(c, x->grad, dy, add, n);
+    x->fresh = false;
 }
 
 float *mm_grad(struct mm_ctx *c, struct mm_var *x)
 {
     if (!x || !x->needs_grad)
         return NULL;
-    if (!x->grad) {
-        const size_t n = mm_tensor_count(&x->t);
-
+    const size_t n = mm_tensor_count(&x->t);
+    const bool zero = !arrived(x);
+    if (!x->grad)
         x->grad = take(c, n);
-        if (x->grad)
-            spread(c, x->grad, NULL, false, n);
-    }
+    if (x->grad && zero)
+        spread(c, x->grad, NULL, false, n);
+    x->fresh = false;
     return x->grad;
 }
 
@@ -177,7 +185,8 @@ float *mm_grad_open(struct mm_ctx *c, struct mm_var *x)
 
     if (!x || !x->needs_grad)
         return NULL;
-    g = take(c, mm_tensor_count(&x->t));
+    g = x->fresh ? x->grad : take(c, mm_tensor_count(&x->t));
+    x->fresh = false;
     if (!x->grad)
         x->grad = g;
     return g;
@@ -187,7 +196,8 @@ float *mm_grad_sum(struct mm_ctx *c, struct mm_var *x, float *beta)
 {
     if (!x || !x->needs_grad)
         return NULL;
-    *beta = x->grad ? 1 : 0;
+    *beta = arrived(x) ? 1 : 0;
+    x->fresh = false;
     if (!x->grad)
         x->grad = take(c, mm_tensor_count(&x->t));
     return x->grad;
@@ -206,7 +216,8 @@ void mm_grad_move(struct mm_ctx *c, struct mm_var *x, struct mm_var *y)
     if (!x || !x->needs_grad)
         return;
     if (x->grad) {
-        spread(c, x->grad, y->grad, true, mm_tensor_count(&x->t));
+        spread(c, x->grad, y->grad, !x->fresh, mm_tensor_count(&x->t));
+        x->fresh = false;
         return;
     }
     x->grad = y->grad;

@@ -119,12 +119,13 @@ static int micro_batch(struct mm_job *j, const size_t *sample, double scale, dou
     struct mm_ctx *c = &j->ctx;
     struct mm_var *l;
 
-    mm_set_zero_grad(&j->set, c->pool);
+    mm_set_open_grad(&j->set);
     l = j->objective->loss(j->own, c, sample, j->spec->batch, (float)scale);
     if (l) {
         *sum = (double)mm_f32(l)[0] / (double)(float)scale;
         mm_backward(c, l);
     }
+    mm_set_close_grad(&j->set, c->pool);
     mm_tape_reset(c);
     if (c->err.code)
         return mm_err_set(e, c->err.code, "%s", c->err.msg);

@@ -153,18 +153,28 @@ struct work {
     const struct mm_set_update *u;
 };
 
+void mm_set_open_grad(struct mm_set *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        s->v[i].var->fresh = true;
+}
+
 static void zero_part(void *arg, size_t tile, int thread)
 {
     const struct work *w = arg;
     const struct mm_part_of *p = &w->s->part[tile];
+    const struct mm_trained *t = &w->s->v[p->which];
 
     (void)thread;
-    memset(w->s->grad + w->s->v[p->which].at + p->from, 0, p->n * sizeof(float));
+    if (t->var->fresh)
+        memset(w->s->grad + t->at + p->from, 0, p->n * sizeof(float));
 }
 
-void mm_set_zero_grad(struct mm_set *s, struct mm_pool *p)
+void mm_set_close_grad(struct mm_set *s, struct mm_pool *p)
 {
     mm_pool_run(p, s->nparts, zero_part, &(struct work){ s, NULL });
+    for (size_t i = 0; i < s->n; i++)
+        s->v[i].var->fresh = false;
 }
 
 static void square_part(void *arg, size_t tile, int thread)

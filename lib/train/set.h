@@ -58,7 +58,10 @@ MM_MUST_CHECK int mm_set_var(struct mm_set *s, struct mm_var *v, const char *nam
 MM_MUST_CHECK int mm_set_ready(struct mm_set *s, bool average, bool bf16, struct mm_pool *p,
                                struct mm_err *e);
 
-void mm_set_zero_grad(struct mm_set *s, struct mm_pool *p);
+/* Around what makes gradients.  mm_set_open_grad: none has arrived yet, whatever is in grad.
+ * mm_set_close_grad: where none did there are zeros. */
+void mm_set_open_grad(struct mm_set *s);
+void mm_set_close_grad(struct mm_set *s, struct mm_pool *p);
 
 /* mm_set_norm: the norm of the whole gradient. */
 double mm_set_norm(const struct mm_set *s, struct mm_pool *p);

@@ -105,7 +105,8 @@ static void take_weights(struct weights *w, const struct mm_ckpt *in, struct mm_
 /* The gradient of update t: the mean of `accumulate` rows. */
 static void load_grad(struct mm_set *set, const struct weights *w, size_t t, size_t accumulate)
 {
-    mm_set_zero_grad(set, NULL);
+    mm_set_open_grad(set);
+    mm_set_close_grad(set, NULL); /* nothing arrived in between */
     for (size_t i = 0; i < w->n; i++)
         for (size_t a = 0; a < accumulate; a++) {
             const float *g = (const float *)w->grad[i]->data +
