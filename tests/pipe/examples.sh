@@ -5,6 +5,7 @@ top=$PWD
 G=$GOLDEN
 unset MM_MODEL OPENAI_API_KEY http_proxy https_proxy all_proxy
 export MM_API_KEY=good-key # what chat_server.py wants
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 if [ "$CONFIG" != release ]; then
     skip "the examples" "their programs are tested one by one"
     finish
@@ -28,7 +29,7 @@ edits() {
     mm-batch) echo "s,/usr/local/libexec/mm,$TOP/scripts," ;;
     mm-instruct) echo "s,localhost:8000,127.0.0.1:$(cat "$top/port"),; s/ -n 100 / -n 4 /" ;;
     mm-synth) echo 's/ -n 2000 / -n 200 /; s/ -n 1000 / -n 100 /' ;;
-    mm-train) echo 's/--steps 1000/--steps 2/' ;;
+    mm-train) echo "s/--steps 1000/--steps 2/; s,build/mpi/,$TOP/build/mpi/," ;;
     esac
 }
 
