@@ -6,8 +6,9 @@
 #include "model/generate_impl.h"
 
 enum {
-    RESERVE = 4096,  /* tokens an answer has room for from the start, */
-    TOKEN_BYTES = 16 /* and its text, so many bytes a token */
+    RESERVE = 4096,   /* tokens an answer has room for from the start, */
+    TOKEN_BYTES = 16, /*   its text, so many bytes a token, */
+    KV_RESERVE = 256  /* and tokens its cache has room for: memory that may not be needed */
 };
 
 static int no_memory(struct mm_err *e)
@@ -25,6 +26,7 @@ static int reserve(const struct mm_gen *g, struct mm_place *l)
 
     n = n < g->o.max_new ? n : g->o.max_new;
     n = n < RESERVE ? n : RESERVE;
+    mm_kv_expect(l->kv, l->r->prompt->n + (n < KV_RESERVE ? n : KV_RESERVE));
     if (!mm_grow(&a->ids, &a->id_cap, n + 1, sizeof(*a->ids)) ||
         !mm_grow(&a->logprobs, &a->lp_cap, n + 1, sizeof(*a->logprobs)) ||
         !mm_grow(&l->seq.id, &l->seq.cap, l->seq.n + n + 1, sizeof(*l->seq.id)) ||

@@ -9,15 +9,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/size.h"
 #include "kernel/kernel.h"
 
-enum {
-    GROW = 256,      /* positions: a multiple of MM_NR */
-    HUGE_PAGE = 2 << 20
-};
+enum { GROW = 256 }; /* positions: a multiple of MM_NR */
 
 struct mm_kv {
     size_t layers, heads, dim, n;
@@ -25,6 +22,7 @@ struct mm_kv {
     enum mm_dtype dtype;
     size_t esize;
     size_t *cap;         /* positions a layer's buffers hold */
+    size_t expect;       /* positions that will be needed, as far as is known */
     unsigned char **k, **v;
     unsigned char *tmp;  /* one key and one value */
 };
@@ -79,6 +77,11 @@ enum mm_dtype mm_kv_dtype(const struct mm_kv *kv)
     return kv->dtype;
 }
 
+void mm_kv_expect(struct mm_kv *kv, size_t n)
+{
+    kv->expect = n;
+}
+
 void mm_kv_truncate(struct mm_kv *kv, size_t n)
 {
     assert(n <= kv->n);
@@ -105,22 +108,6 @@ static void move_values(const struct mm_kv *kv, unsigned char *to, size_t to_cap
         memcpy(to + p * to_cap * row, from + p * from_cap * row, n * row);
 }
 
-/* A large buffer asks for huge pages: decoding reads all of it for every token,
- * and one page walk for 4 KiB would cost a sixth of the time. */
-static unsigned char *buffer_new(size_t bytes)
-{
-    unsigned char *p;
-
-    if (bytes < HUGE_PAGE || !mm_size_align(bytes, HUGE_PAGE, &bytes))
-        return malloc(bytes);
-    p = aligned_alloc(HUGE_PAGE, bytes);
-#ifdef MADV_HUGEPAGE
-    if (p)
-        (void)madvise(p, bytes, MADV_HUGEPAGE); /* advice: may fail */
-#endif
-    return p;
-}
-
 static int reserve(struct mm_kv *kv, size_t layer, size_t need)
 {
     const size_t old = kv->cap[layer], keep = kv->n < old ? kv->n : old;
@@ -129,12 +116,14 @@ static int reserve(struct mm_kv *kv, size_t layer, size_t need)
 
     if (need <= old)
         return 0;
+    if (need <= kv->expect)
+        cap = (kv->expect + MM_NR - 1) / MM_NR * MM_NR;
     while (cap < need)
-        cap = cap < 2 * GROW ? cap + GROW : cap + cap / 2;
+        cap = cap < 2 * GROW ? cap + GROW : cap + cap / 2 / MM_NR * MM_NR;
     if (!mm_size_mul(kv->heads * kv->pdim * kv->esize, cap, &bytes))
         return MM_ENOMEM;
-    k = buffer_new(bytes / kv->pdim * kv->dim);
-    v = buffer_new(bytes);
+    k = mm_pages_alloc(bytes / kv->pdim * kv->dim);
+    v = mm_pages_alloc(bytes);
     if (!k || !v) {
         free(k);
         free(v);

@@ -3,7 +3,7 @@
  * Keys are stored after RoPE, f16 or f32, per layer and head in the panels that
  * attention reads (MM_ATTN_PANELS of kernel/attention.h): keys
  * [position / 32][head_dim][32], values [head_dim / 32][position][32].  It grows
- * in steps of whole panels; positions 0..n-1 are filled.
+ * by the half, in whole panels; positions 0..n-1 are filled.
  */
 #ifndef MM_NN_KV_H
 #define MM_NN_KV_H
@@ -19,6 +19,10 @@ MM_MUST_CHECK int mm_kv_new(struct mm_kv **kv, size_t layers, size_t heads, size
 void mm_kv_free(struct mm_kv *kv); /* takes NULL */
 size_t mm_kv_len(const struct mm_kv *kv);
 enum mm_dtype mm_kv_dtype(const struct mm_kv *kv);
+
+/* mm_kv_expect: n positions are to come in all: as soon as it grows, it has room for them,
+ * and until there are more for no others.  Growing moves what it holds. */
+void mm_kv_expect(struct mm_kv *kv, size_t n);
 
 /* mm_kv_truncate: forget positions n and above; n <= length. */
 void mm_kv_truncate(struct mm_kv *kv, size_t n);

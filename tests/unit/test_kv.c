@@ -108,7 +108,7 @@ static struct mm_kv *kv_new(size_t i)
 static void test_append_truncate(void **state)
 {
     static const size_t steps[][2] = { { 1, 1 }, { 30, 31 }, { 1, 32 }, { 2, 20 }, { 300, 257 },
-                                       { 700, 0 }, { 5, 5 } }; /* append, then keep */
+                                       { 700, 0 }, { 5830, 0 }, { 5, 5 } }; /* append, keep */
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
         struct mm_kv *kv = kv_new(i);
@@ -120,6 +120,36 @@ static void test_append_truncate(void **state)
             check_view(kv, cases[i].dim);
             check_export(kv, cases[i].dim);
         }
+        mm_kv_free(kv);
+    }
+}
+
+/* Positions a layer has room for. */
+static size_t room(const struct mm_kv *kv, size_t dim)
+{
+    struct mm_attn_item it = { .q = NULL };
+
+    mm_kv_view(kv, 0, &it);
+    return it.a.k_head / dim;
+}
+
+/* What is expected fits without growing, in whole panels and no more; then it grows. */
+static void test_expect(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CASES; i++) {
+        const size_t dim = cases[i].dim;
+        struct mm_kv *kv = kv_new(i);
+
+        mm_kv_expect(kv, 529);
+        append(kv, dim, 3);
+        assert_int_equal(room(kv, dim), 544);
+        append(kv, dim, 526);
+        assert_int_equal(room(kv, dim), 544);
+        append(kv, dim, 20);
+        assert_true(room(kv, dim) > 549);
+        assert_int_equal(room(kv, dim) % 32, 0);
+        check_view(kv, dim);
         mm_kv_free(kv);
     }
 }
@@ -159,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_truncate),
+        cmocka_unit_test(test_expect),
         cmocka_unit_test(test_copy_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
