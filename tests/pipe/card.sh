@@ -5,12 +5,12 @@ score() { printf '{"model": "%s", "scenes": 2000, "world": {"least_seen": 0.8}, 
 score small 91.0 >scores.jsonl
 score large 85.55 >>scores.jsonl
 printf '{\n  "r": 16,\n  "text": { "size": [64, 32] }\n}\n' >conf.json
-printf '{"update":1,"loss":6.5,"lr":0,"seconds":1800}\n{"update":2,"loss":1.25,"lr":0,"seconds":5400.0}\n' >log.jsonl
+printf '{"update":1,"loss":6.5,"lr":0,"seconds":1800}\n{"update":2,"loss":1.25,"lr":0,"seconds":5400.0}\n{"update":3,"loss":1.25,"lr":0,"seconds":99999}\n' >log.jsonl
 printf '%s\n' '# @model@ of @c.text.size.1@ & rank @c.r@, a@b.c' '@s.updates@ updates, @s.loss@, @s.hours:%.1f@ h' \
     '@verdict@' '@measures@' '@beside@' '@kg@ kg, @names.artist.score:%.0f@%' >in
 t 'a page' 0 card scores.jsonl in c=conf.json s=log.jsonl kg=3
 has 'numbers of the configuration' out '^# large of 32 & rank 16, a@b\.c$'
-has 'of the log' out '^2 updates, 1\.25, 2\.0 h$'
+has 'of the log' out '^3 updates, 3, 4\.5 h$'
 has 'of the arguments and scores' out '^3 kg, 30%$'
 has 'what is asked' out '^| few | 8[56]\.[56] | \[80\.0, 92\.0\] | >= 90 | short |$'
 has 'what was measured' out '^| few | 7 | 8[56]\.[56] \[80\.0, 92\.0\] | 0\.0 | 1\.[23] |  |$'
