@@ -102,15 +102,25 @@ static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t 
         y[i] = x[i] * r * (w ? w[i] : 1);
 }
 
-/* Ba 2016, eq. 3, 4 */
-static void layernorm(float *y, const float *x, const float *w, const float *b, float eps, size_t n)
+/* Ba 2016, eq. 3: the mean, and *v the variance times n */
+static double moments(const float *x, size_t n, double *v)
 {
-    double s = 0, v = 0;
+    double s = 0;
+
     for (size_t i = 0; i < n; i++)
         s += (double)x[i];
     const double mean = s / (double)n;
+    *v = 0;
     for (size_t i = 0; i < n; i++)
-        v += ((double)x[i] - mean) * ((double)x[i] - mean);
+        *v += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return mean;
+}
+
+/* Ba 2016, eq. 4 */
+static void layernorm(float *y, const float *x, const float *w, const float *b, float eps, size_t n)
+{
+    double v;
+    const double mean = moments(x, n, &v);
     const float r = 1 / sqrtf((float)(v / (double)n) + eps);
     for (size_t i = 0; i < n; i++)
         y[i] = (x[i] - (float)mean) * r * (w ? w[i] : 1) + (b ? b[i] : 0);
@@ -182,13 +192,9 @@ static void rmsnorm_back(float *dx, float *dw, float *db, const float *dy, const
 static void layernorm_back(float *dx, float *dw, float *db, const float *dy, const float *x,
                            const float *w, float eps, size_t n, bool add)
 {
-    double s = 0, v = 0;
+    double v;
+    const double mean = moments(x, n, &v);
 
-    for (size_t i = 0; i < n; i++)
-        s += (double)x[i];
-    const double mean = s / (double)n;
-    for (size_t i = 0; i < n; i++)
-        v += ((double)x[i] - mean) * ((double)x[i] - mean);
     norm_back(dx, dw, db, dy, x, w, mean, 1 / sqrt(v / (double)n + (double)eps), n, false, add);
 }
 
