@@ -7,12 +7,11 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernel/ahead.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
-enum {
-    HALF = MM_MR / 2,
-    AHEAD = 4096 /* bytes prefetched ahead: the hardware stops at a page */
-};
+enum { HALF = MM_MR / 2 };
 
 /* 8 x 8 words in place. */
 INLINE void transpose8(__m256 v[8])
@@ -109,7 +108,7 @@ INLINE void mul_part(float *c, size_t ldc, const float *a, const char *b, size_t
             s[r][v] = _mm256_setzero_ps();
     for (; k; k--, a += mr, b += MM_NR * size) {
         if (t != MM_F32)
-            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
+            mm_fetch_ahead(b);
         __m256 w[4];
 #pragma GCC unroll 4
         for (int v = 0; v < across; v++)

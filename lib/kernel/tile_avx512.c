@@ -7,11 +7,11 @@
 
 #include <string.h>
 
+#include "kernel/ahead.h"
 #include "kernel/zmm.h"
 
 enum {
     VNR = MM_NR / 16, /* vectors across a panel */
-    AHEAD = 4096,     /* bytes prefetched ahead: the hardware stops at a page */
     STARTS = 32       /* sub-blocks whose sums' starts are made at once */
 };
 
@@ -212,7 +212,7 @@ INLINE void mul_mr(float *c, size_t ldc, const float *a, const char *b, size_t k
         s[r][0] = s[r][1] = _mm512_setzero_ps();
     for (; k; k--, a += mr, b += MM_NR * size) {
         if (t != MM_F32)
-            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
+            mm_fetch_ahead(b);
         const __m512 b0 = weights(b, t), b1 = weights(b + 16 * size, t);
 #pragma GCC unroll 12
         for (int r = 0; r < mr; r++) {

@@ -20,33 +20,101 @@ INLINE __m512i four(const int8_t *p)
     return _mm512_set1_epi32(w);
 }
 
+/* Some codes are used where they lie in their byte, times a power of two: that of the groups
+ * of block b of 32, which the scales of its activations make good. */
+INLINE int lift(int b, enum mm_dtype t)
+{
+    switch (t) {
+    case MM_Q2_K: return b % 4 * 2;
+    case MM_Q3_K: return b % 4 < 3 ? b % 4 * 2 : 0; /* the last would leave the byte */
+    case MM_Q4_K: return b % 2 * 4;
+    default: return 0;
+    }
+}
+
+INLINE __m512i lifted_code(const uint8_t *w, size_t g, int i, enum mm_dtype t)
+{
+    const size_t at = (size_t)(i % 8);
+    const int s = i / 8, up = lift(s, t);
+
+    switch (t) {
+    case MM_Q2_K: return i_and(word(w, 4 + 8 * g + at), i_set8(3 << up));
+    case MM_Q3_K:
+        return s == 3 ? code(w, g, i, t)
+                      : or_and(i_and(word(w, 8 + 8 * g + at), i_set8(3 << up)),
+                               i_shift(i_srl(word(w, at), 4 * g), s - 2 - up), i_set8(4 << up));
+    case MM_Q4_K: return i_and(word(w, 3 + 8 * g + at), i_set8(15 << up));
+    default: return code(w, g, i, t);
+    }
+}
+
 /* Activations at the start of a block: mr rows. */
 struct acts {
     const int8_t *q;
     const float *d, *sum;
+    const int32_t *start;
 };
 
-/* c += n as numbers times d and the scales of the rows, and their sums times m. */
-INLINE void add_sums(float *c, size_t ldc, const __m512i n[MM_MR_FEW], const float *d,
+/* What the blocks of 32 of n elements (SUPER, or fewer where codes are not lifted) begin with:
+ * sums' starts, written in whole registers, and scales for lifted codes. */
+struct ready {
+    int32_t start[SUPER / 16 * MM_MR_FEW + 16];
+    float d[SUPER / 32 * MM_MR_FEW];
+};
+
+INLINE void make_ready(struct ready *to, const float *d, const int32_t *neg, size_t n,
+                       const int mr, enum mm_dtype t)
+{
+    const int zero = mm_qrow_zero(t), shift = zero ? __builtin_ctz((unsigned)zero) : 0;
+    const size_t m = (size_t)mr, starts = (mm_qrow_sub16(t) ? 2 : 1) * m;
+
+    if (!lift(1, t)) {
+        if (!mm_qrow_min(t))
+            sub_starts(to->start, neg, n / 32 * starts, shift);
+        return;
+    }
+    for (size_t b = 0; b < SUPER / 32; b++) {
+        const int up = lift((int)b, t);
+        if (!mm_qrow_min(t))
+            sub_starts(to->start + b * starts, neg + b * starts, starts, shift + up);
+        for (size_t r = 0; r < m; r++)
+            to->d[b * m + r] = d[b * m + r] / (float)(1 << up);
+    }
+}
+
+/* Sums of mr rows and 32 columns: few are held in registers. */
+enum { HELD = 4 };
+struct sums {
+    float *c;
+    size_t ldc;
+    __m512 held[HELD][2];
+};
+
+/* Sums += n as numbers times d and the scales of the rows, and their sums times m. */
+INLINE void add_sums(struct sums *s, size_t v, const __m512i n[MM_MR_FEW], const float *d,
                      const float *m, const float *ad, const float *sum, const int mr,
                      enum mm_dtype t)
 {
     const __m512 dj = _mm512_loadu_ps(d), base = _mm512_mul_ps(dj, _mm512_set1_ps(-FLOAT_BASE));
 
 #pragma GCC unroll 8
-    for (int r = 0; r < mr; r++, c += ldc) {
+    for (int r = 0; r < mr; r++) {
+        float *const c = s->c + (size_t)r * s->ldc + 16 * v;
         const __m512 nd = _mm512_fmadd_ps(_mm512_castsi512_ps(n[r]), dj, base);
-        __m512 s = _mm512_fmadd_ps(nd, _mm512_set1_ps(ad[r]), _mm512_loadu_ps(c));
+        __m512 x = mr <= HELD ? s->held[r][v] : _mm512_loadu_ps(c);
+        x = _mm512_fmadd_ps(nd, _mm512_set1_ps(ad[r]), x);
         if (mm_qrow_min(t))
-            s = _mm512_fmadd_ps(_mm512_set1_ps(sum[r]), _mm512_loadu_ps(m), s);
-        _mm512_storeu_ps(c, s);
+            x = _mm512_fmadd_ps(_mm512_set1_ps(sum[r]), _mm512_loadu_ps(m), x);
+        if (mr <= HELD)
+            s->held[r][v] = x;
+        else
+            _mm512_storeu_ps(c, x);
     }
 }
 
-/* One pass: c += its product; start [sub-blocks][mr], d, m [2][SUPER / 16][16]. */
-INLINE void mul_pass(float *c, size_t ldc, const struct acts *a, const int32_t *start,
-                     const float *d, const float *m, const uint8_t *p, size_t g, const int mr,
-                     enum mm_dtype t)
+/* One pass; d, m [2][SUPER / 16][16]. */
+INLINE void mul_pass(struct sums *s, const struct acts *a, const float *d, const float *m,
+                     const uint8_t *p, size_t g, const int mr, enum mm_dtype t)
 {
     const int sub = mm_qrow_sub16(t) ? 16 : 32, subs = (int)pass_of(t) / sub;
     const uint8_t *w0 = block_of(p, 0, t).w, *w1 = block_of(p, 1, t).w;
@@ -54,28 +122,30 @@ INLINE void mul_pass(float *c, size_t ldc, const struct acts *a, const int32_t *
 #pragma GCC unroll 8
     for (int j = 0; j < subs; j++) {
         __m512i n[2][MM_MR_FEW];
+        prefetch(p, g * (size_t)subs + (size_t)j, block_size(t) / (size_t)sub, t);
 #pragma GCC unroll 8
         for (int r = 0; r < mr; r++)
-            n[0][r] = n[1][r] = _mm512_set1_epi32(mm_qrow_min(t) ? FLOAT_BITS : start[j * mr + r]);
+            n[0][r] = n[1][r] =
+                _mm512_set1_epi32(mm_qrow_min(t) ? FLOAT_BITS : a->start[j * mr + r]);
 #pragma GCC unroll 8
-        for (int i = 0; i < sub / 4; i++) {
-            const __m512i q0 = code(w0, g, j * sub / 4 + i, t), q1 = code(w1, g, j * sub / 4 + i, t);
+        for (int i = j * sub / 4; i < (j + 1) * sub / 4; i++) {
+            const __m512i q0 = lifted_code(w0, g, i, t), q1 = lifted_code(w1, g, i, t);
 #pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
-                const __m512i x = four(a->q + 4 * ((j * sub / 4 + i) * mr + r));
+                const __m512i x = four(a->q + 4 * (i * mr + r));
                 n[0][r] = _mm512_dpbusd_epi32(n[0][r], q0, x);
                 n[1][r] = _mm512_dpbusd_epi32(n[1][r], q1, x);
             }
         }
 #pragma GCC unroll 2
-        for (int v = 0; v < 2; v++)
-            add_sums(c + 16 * v, ldc, n[v], d + v * SUPER + 16 * j, m + v * SUPER + 16 * j,
+        for (size_t v = 0; v < 2; v++)
+            add_sums(s, v, n[v], d + v * SUPER + 16 * j, m + v * SUPER + 16 * j,
                      a->d + j * sub / 32 * mr, a->sum + j * mr, mr, t);
     }
 }
 
-INLINE void mul_block(float *c, size_t ldc, struct acts *a, const int32_t *start, const uint8_t *p,
-                      const int mr, enum mm_dtype t)
+INLINE void mul_block(struct sums *s, struct acts *a, const uint8_t *p, const int mr,
+                      enum mm_dtype t)
 {
     const size_t m = (size_t)mr, sub = mm_qrow_sub16(t) ? 16 : 32, pass = pass_of(t);
     _Alignas(64) float d[2][SUPER], min[2][SUPER];
@@ -83,32 +153,41 @@ INLINE void mul_block(float *c, size_t ldc, struct acts *a, const int32_t *start
     for (size_t v = 0; v < 2; v++)
         scales(&(struct scales){ d[v], min[v], 16 }, block_of(p, v, t).p, block_of(p, v, t).w, t);
     for (size_t g = 0; g < block_size(t) / pass; g++) {
-        const size_t s = g * pass / sub;
-        prefetch(p, g, block_size(t) / pass, t);
-        mul_pass(c, ldc, a, start + s * m, d[0] + s * 16, min[0] + s * 16, p, g, mr, t);
+        mul_pass(s, a, d[0] + g * pass / sub * 16, min[0] + g * pass / sub * 16, p, g, mr, t);
         a->q += pass * m;
         a->d += pass / 32 * m;
         a->sum += pass / sub * m;
+        a->start += pass / sub * m;
     }
 }
 
-/* The sums' starts are made for many blocks of 32 at once. */
 INLINE void mul_few_mr(float *c, size_t ldc, const struct mm_q8_rows *rows, const uint8_t *p,
                        size_t k, const int mr, enum mm_dtype t)
 {
-    const size_t sub = mm_qrow_sub16(t) ? 16 : 32;
-    const int zero = mm_qrow_zero(t), shift = zero ? __builtin_ctz((unsigned)zero) : 0;
+    const size_t m = (size_t)mr, sub = mm_qrow_sub16(t) ? 16 : 32;
+    struct sums s = { .c = c, .ldc = ldc };
+    struct acts a = { .q = rows->q, .sum = sub == 32 ? rows->sum32 : rows->sum16 };
     const int32_t *neg = sub == 32 ? rows->neg32 : rows->neg16;
-    struct acts a = { rows->q, rows->d, sub == 32 ? rows->sum32 : rows->sum16 };
-    int32_t start[SUPER / 16 * MM_MR_FEW];
+    struct ready ready;
 
+#pragma GCC unroll 4
+    for (int r = 0; mr <= HELD && r < mr; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++)
+            s.held[r][v] = _mm512_loadu_ps(c + (size_t)r * ldc + 16 * v);
     for (size_t k0 = 0; k0 < k; k0 += SUPER) {
         const size_t n = k - k0 < SUPER ? k - k0 : SUPER;
-        if (!mm_qrow_min(t))
-            sub_starts(start, neg + k0 / sub * (size_t)mr, n / sub * (size_t)mr, shift);
+        make_ready(&ready, rows->d + k0 / 32 * m, neg + k0 / sub * m, n, mr, t);
+        a.d = lift(1, t) ? ready.d : rows->d + k0 / 32 * m;
+        a.start = ready.start;
         for (size_t at = 0; at < n; at += block_size(t), p += mm_qrow_bytes(t) * MM_NR)
-            mul_block(c, ldc, &a, start + at / sub * (size_t)mr, p, mr, t);
+            mul_block(&s, &a, p, mr, t);
     }
+#pragma GCC unroll 4
+    for (int r = 0; mr <= HELD && r < mr; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++)
+            _mm512_storeu_ps(c + (size_t)r * ldc + 16 * v, s.held[r][v]);
 }
 
 INLINE void mul_few(float *c, size_t ldc, const struct mm_q8_rows *a, const void *packed, size_t k,

@@ -19,6 +19,7 @@
 #include "base/quant.h"
 #include "base/rng.h"
 #include "kernel/attention.h"
+#include "kernel/ahead.h"
 #include "kernel/gemm.h"
 #include "kernel/wmat.h"
 
@@ -136,8 +137,15 @@ struct read_job {
 
 static void read_tile(void *arg, size_t tile, int thread)
 {
+    enum { LINE = 16, PAGE = 1024 };
     const struct read_job *j = arg;
-    j->sum[thread * 16] += mm_kern()->max(j->x + tile * j->n, j->n);
+    const float *x = j->x + tile * j->n;
+
+    for (size_t i = 0; i < j->n; i += PAGE) {
+        for (size_t l = i; l < i + PAGE; l += LINE)
+            mm_fetch_ahead(x + l);
+        j->sum[thread * 16] += mm_kern()->max(x + i, PAGE);
+    }
 }
 
 static void memory_limit(struct mm_pool *p)
