@@ -26,8 +26,8 @@ static const char help[] =
     "      --tier LIST        of shapes, things, words, clips, sounds, cries, notes\n"
     "                         (shapes)\n"
     "      --held WORD        none, mix, pairs or artist: what only test shows (test: mix)\n"
-    "      --format WORD      records llava coco refcoco vqa webdataset text (records)\n"
-    "  -o, --output PATH      folder of llava, coco, refcoco, vqa, else a file (-)\n"
+    "      --format WORD      records llava coco refcoco regions vqa webdataset text (records)\n"
+    "  -o, --output PATH      folder of llava, coco, refcoco, regions, vqa, else a file (-)\n"
     "      --size N           side of a picture in pixels (64)\n"
     "      --objects LO[-HI]  objects in a picture (shapes 1-6, things 1-4)\n"
     "      --hidden F         part of an object that others may hide, to 0.25 (0.25)\n"
@@ -73,8 +73,8 @@ static const struct option longopts[] = {
 
 static const char *const splits[] = { "train", "val", "test", NULL };
 static const char *const helds[] = { "none", "mix", "pairs", "artist", NULL };
-static const char *const formats[] = { "records", "llava", "coco", "refcoco", "vqa", "webdataset",
-                                       "text", NULL };
+static const char *const formats[] = { "records", "llava", "coco", "refcoco", "regions", "vqa",
+                                       "webdataset", "text", NULL };
 static const char *const tiers[] = { "shapes", "things", "words", "clips", "sounds", "cries",
                                      "notes", NULL };
 static const char *const turns[] = { "qa", "caption", "detail", "reason", "sentence", NULL };
@@ -186,7 +186,7 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--tier notes needs --soundfont");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
         mm_cmd_usage(cmd, "--format %s needs -o", formats[o->format]);
-    if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO)
+    if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO || o->format == MM_TO_REGIONS)
         && (s->tiers & (1u << MM_CLIPS | 1u << MM_SOUNDS | 1u << MM_CRIES | 1u << MM_NOTES)))
         mm_cmd_usage(cmd, "--format %s is for pictures", formats[o->format]);
     if (o->item.masks && o->format != MM_TO_RECORDS)

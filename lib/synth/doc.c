@@ -368,6 +368,86 @@ void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct 
     mm_buf_free(&list);
 }
 
+/* The element that regions are appended to, and how many it has. */
+struct regions {
+    struct mm_buf *b;
+    uint64_t index;
+    int n;
+};
+
+static void region(struct regions *r, const struct mm_extent *x, const char *phrase)
+{
+    mm_buf_printf(r->b, "%s{\"region_id\":%" PRIu64 ",\"image_id\":%" PRIu64
+                  ",\"x\":%d,\"y\":%d,\"width\":%d,\"height\":%d,\"phrase\":",
+                  r->n > 0 ? "," : "", 64 * r->index + (uint64_t)r->n, r->index, x->x, x->y, x->w,
+                  x->h);
+    quote(r->b, phrase);
+    mm_buf_char(r->b, '}');
+    r->n++;
+}
+
+/* The pixels that a box of floats touches in a picture; w = 0: none. */
+static struct mm_extent pixels(const float box[4], int size)
+{
+    const float x0 = fmaxf(box[0], 0), y0 = fmaxf(box[1], 0);
+    const float x1 = fminf(box[2], (float)size), y1 = fminf(box[3], (float)size);
+    struct mm_extent e = { 0 };
+
+    if (!(x0 < x1 && y0 < y1))
+        return e;
+    e.x = (int)floorf(x0);
+    e.y = (int)floorf(y0);
+    e.w = (int)ceilf(x1) - e.x;
+    e.h = (int)ceilf(y1) - e.y;
+    return e;
+}
+
+static void letters(struct regions *r, const struct mm_synth_item *it, int k,
+                    const struct mm_synth_opts *o)
+{
+    const struct mm_object *p = &it->s.obj[k];
+    const float side = (float)o->size;
+    const struct mm_pose pose = { p->x * side, p->y * side, p->r * side, p->angle };
+    float box[MM_WORD_LEN][4];
+
+    mm_fonts_boxes(box, o->fonts, it->s.word, p->look, &pose);
+    for (int i = 0; it->s.word[i] != '\0'; i++) {
+        const struct mm_extent x = pixels(box[i], o->size);
+        char phrase[] = "letter ?";
+
+        phrase[sizeof(phrase) - 2] = it->s.word[i];
+        if (x.w > 0)
+            region(r, &x, phrase);
+    }
+}
+
+void mm_doc_regions(struct mm_buf *b, const struct mm_synth_item *it,
+                    const struct mm_synth_opts *o)
+{
+    struct regions r = { .b = b, .index = it->s.index };
+
+    mm_buf_printf(b, "{\"id\":%" PRIu64 ",", it->s.index);
+    file_member(b, it);
+    mm_buf_str(b, ",\"regions\":[");
+    for (int k = 0; k < it->s.n; k++) {
+        const struct mm_object *p = &it->s.obj[k];
+        const struct mm_extent *x = &it->ext[k];
+
+        if (x->w == 0)
+            continue;
+        region(&r, x, mm_scene_noun(&it->s, k, o->sprites));
+        if (p->colour >= 0)
+            region(&r, x, mm_colour_name(p->colour));
+        if (it->s.tier == MM_WORDS) {
+            letters(&r, it, k, o);
+            continue;
+        }
+        region(&r, x, mm_size_name(p->size));
+        region(&r, x, mm_cell_name(p->col, p->row));
+    }
+    mm_buf_str(b, "]}");
+}
+
 void mm_doc_text(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
 {
     const struct mm_view v = mm_synth_view(it, o);

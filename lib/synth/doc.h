@@ -23,6 +23,13 @@ void mm_doc_coco_categories(struct mm_buf *b, const struct mm_synth_opts *o);
  * the refs of the refer data sets. */
 void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
 
+/* mm_doc_regions: an element laid out as Visual Genome's region_descriptions.json: regions
+ * with boxes in pixels, one for each thing that is said of an object (noun, colour, size,
+ * place; of words what is printed, colour, and each letter).  Those of which nothing is seen
+ * give none.  Region k of an item has the number 64 * index + k.  Needs o->labels. */
+void mm_doc_regions(struct mm_buf *b, const struct mm_synth_item *it,
+                    const struct mm_synth_opts *o);
+
 /* mm_doc_vqa: a line for each question: what is asked, and (in answers) what is right.
  * Question i of an item has the number 64 * index + i. */
 void mm_doc_vqa(struct mm_buf *ask, struct mm_buf *answers, const struct mm_synth_item *it);

@@ -198,55 +198,108 @@ int mm_fonts_count(const struct mm_fonts *f)
     return f->n;
 }
 
+enum { CONTOUR_MAX = 128 /* a letter's contour has far fewer points */ };
+
 /* A word laid out on the baseline from 0: scaled, moved and turned into place. */
 struct placed {
+    const struct font *font;
+    int base;           /* the character of glyph 0 */
     float scale, shift; /* of heights of a capital to pixels; half the width */
     float cosine, sine, x, y;
 };
 
+static const struct glyph *glyph_of(const struct placed *p, char ch)
+{
+    return &p->font->glyph[ch - p->base];
+}
+
+static struct placed place(const struct mm_fonts *f, const char *word, int look,
+                           const struct mm_pose *pose)
+{
+    const float most = 2 * pose->r * (float)strlen(word);
+    struct placed p = { .font = &f->v[look / 2], .base = 'a' - (look % 2 != 0 ? 26 : 0),
+                        .scale = 2 * pose->r, .cosine = cosf(pose->angle),
+                        .sine = sinf(pose->angle), .x = pose->x, .y = pose->y };
+    float wide = 0;
+
+    for (const char *s = word; *s != '\0'; s++)
+        wide += glyph_of(&p, *s)->advance;
+    if (wide * p.scale > most)
+        p.scale = most / wide;
+    p.shift = 0.5f * wide * p.scale;
+    return p;
+}
+
+/* Contour i of g, drawn from pen on, in pixels; returns its points, 0 if they are too many. */
+static int put_contour(float (*xy)[2], const struct glyph *g, size_t i, float pen,
+                       const struct placed *p)
+{
+    const struct contour *k = &g->contour[i];
+
+    if (k->n > CONTOUR_MAX)
+        return 0;
+    for (int j = 0; j < k->n; j++) {
+        const float u = p->scale * (g->xy[k->first + j][0] + pen) - p->shift;
+        const float v = p->scale * (g->xy[k->first + j][1] + 0.5f);
+
+        xy[j][0] = p->x + p->cosine * u - p->sine * v;
+        xy[j][1] = p->y + p->sine * u + p->cosine * v;
+    }
+    return k->n;
+}
+
 static void put_glyph(struct mm_cover *c, const struct glyph *g, float pen, const struct placed *p)
 {
-    float xy[128][2];
+    float xy[CONTOUR_MAX][2];
 
     for (size_t i = 0; i < g->contours; i++) {
-        const struct contour *k = &g->contour[i];
+        const int n = put_contour(xy, g, i, pen, p);
 
-        if (k->n > 128) /* a letter's contour has far fewer points */
-            continue;
-        for (int j = 0; j < k->n; j++) {
-            const float u = p->scale * (g->xy[k->first + j][0] + pen) - p->shift;
-            const float v = p->scale * (g->xy[k->first + j][1] + 0.5f);
-
-            xy[j][0] = p->x + p->cosine * u - p->sine * v;
-            xy[j][1] = p->y + p->sine * u + p->cosine * v;
-        }
-        mm_cover_contour(c, (const float (*)[2])xy, k->n);
+        if (n > 0)
+            mm_cover_contour(c, (const float (*)[2])xy, n);
     }
 }
 
 void mm_fonts_cover(struct mm_cover *c, const struct mm_fonts *f, const char *word, int look,
                     const struct mm_pose *pose, int side)
 {
-    const struct font *font = &f->v[look / 2];
-    const int base = 'a' - (look % 2 != 0 ? 26 : 0);
-    const float most = 2 * pose->r * (float)strlen(word);
-    struct placed p = { .scale = 2 * pose->r, .cosine = cosf(pose->angle),
-                        .sine = sinf(pose->angle), .x = pose->x, .y = pose->y };
-    float wide = 0, pen = 0, high;
+    const struct placed p = place(f, word, look, pose);
+    const float high = 1.2f * p.scale + fabsf(p.sine) * p.shift;
+    float pen = 0;
 
-    for (const char *s = word; *s != '\0'; s++)
-        wide += font->glyph[*s - base].advance;
-    if (wide * p.scale > most)
-        p.scale = most / wide;
-    p.shift = 0.5f * wide * p.scale;
-    high = 1.2f * p.scale + fabsf(p.sine) * p.shift;
     mm_cover_start(c, side, pose->x - p.shift - p.scale, pose->y - high,
                    pose->x + p.shift + p.scale, pose->y + high);
     for (const char *s = word; *s != '\0'; s++) {
-        put_glyph(c, &font->glyph[*s - base], pen, &p);
-        pen += font->glyph[*s - base].advance;
+        put_glyph(c, glyph_of(&p, *s), pen, &p);
+        pen += glyph_of(&p, *s)->advance;
     }
     mm_cover_end(c);
+}
+
+static void measure_glyph(float *box, const struct glyph *g, float pen, const struct placed *p)
+{
+    float xy[CONTOUR_MAX][2];
+
+    box[0] = box[1] = INFINITY;
+    box[2] = box[3] = -INFINITY;
+    for (size_t i = 0; i < g->contours; i++)
+        for (int j = 0, n = put_contour(xy, g, i, pen, p); j < n; j++)
+            for (int k = 0; k < 2; k++) {
+                box[k] = fminf(box[k], xy[j][k]);
+                box[2 + k] = fmaxf(box[2 + k], xy[j][k]);
+            }
+}
+
+void mm_fonts_boxes(float (*box)[4], const struct mm_fonts *f, const char *word, int look,
+                    const struct mm_pose *pose)
+{
+    const struct placed p = place(f, word, look, pose);
+    float pen = 0;
+
+    for (size_t i = 0; word[i] != '\0'; i++) {
+        measure_glyph(box[i], glyph_of(&p, word[i]), pen, &p);
+        pen += glyph_of(&p, word[i])->advance;
+    }
 }
 
 struct mm_strikes {

@@ -22,6 +22,14 @@ int mm_fonts_count(const struct mm_fonts *f);
 void mm_fonts_cover(struct mm_cover *c, const struct mm_fonts *f, const char *word, int look,
                     const struct mm_pose *p, int side);
 
+/* mm_fonts_boxes: where the letters of a word lie that mm_fonts_cover draws so.
+ *
+ *   box    [strlen(word)]: left, top, right, bottom of each letter's outline in pixels, turned
+ *          with the word and not cut to the picture; right < left: the letter is blank
+ */
+void mm_fonts_boxes(float (*box)[4], const struct mm_fonts *f, const char *word, int look,
+                    const struct mm_pose *p);
+
 /* mm_strikes_get: the colour picture that a font has for a character, RGBA, as large as
  * the font has it.  MM_ENOKEY when it has none, MM_ENOENT, MM_EDATA, MM_ENOMEM. */
 struct mm_strikes;

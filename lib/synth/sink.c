@@ -44,6 +44,7 @@ static const struct {
                      { "{\"annotations\":[", "{\"annotations\":[" }, true, true, true },
     [MM_TO_REFCOCO] = { "refcoco", { "instances.json", "refs.json" },
                         { "{\"annotations\":[", "[" }, true, true, true },
+    [MM_TO_REGIONS] = { "regions", { "region_descriptions.json" }, { "[" }, true, true, true },
     [MM_TO_VQA] = { "vqa", { "questions.jsonl", "answers.jsonl", "scenes.jsonl" }, { "", "", "" },
                     true, true, true },
     [MM_TO_WEBDATASET] = { "webdataset", { NULL }, { NULL }, true, true, true },
@@ -79,6 +80,9 @@ int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format format, const stru
             mm_doc_coco_captions(&it->aside, it, o);
         else
             mm_doc_refs(&it->aside, it, o);
+        break;
+    case MM_TO_REGIONS:
+        mm_doc_regions(&it->doc, it, o);
         break;
     case MM_TO_VQA:
         mm_doc_vqa(&it->doc, &it->aside, it);

@@ -7,6 +7,7 @@
  *   llava       DIR/llava.json, DIR/images/ID.png
  *   coco        DIR/instances.json, DIR/captions.json, DIR/images/ID.png
  *   refcoco     DIR/refs.json, DIR/instances.json, DIR/images/ID.png
+ *   regions     DIR/region_descriptions.json, DIR/images/ID.png
  *   webdataset  a tar of ID.png, ID.txt, ID.json
  *   vqa         DIR/questions.jsonl (question_id, image, text, category), DIR/answers.jsonl
  *               (question_id, answer, question_type, wording, held), DIR/scenes.jsonl,
@@ -19,8 +20,8 @@
 #include "synth/synth.h"
 
 enum mm_sink_format {
-    MM_TO_RECORDS, MM_TO_LLAVA, MM_TO_COCO, MM_TO_REFCOCO, MM_TO_VQA, MM_TO_WEBDATASET,
-    MM_TO_TEXT, MM_NSINKS
+    MM_TO_RECORDS, MM_TO_LLAVA, MM_TO_COCO, MM_TO_REFCOCO, MM_TO_REGIONS, MM_TO_VQA,
+    MM_TO_WEBDATASET, MM_TO_TEXT, MM_NSINKS
 };
 
 bool mm_sink_is_folder(enum mm_sink_format format);

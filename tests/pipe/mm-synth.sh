@@ -125,6 +125,43 @@ t "shapes and words" 0 mm-synth -s 3 -n 50 --tier shapes,words --format text
 has "have words" out 'word'
 has "and shapes" out 'circle'
 
+t "regions" 0 mm-synth -s 3 -n 60 --tier shapes,words --format regions -o regions -j 2
+t "their scenes" 0 mm-synth -s 3 -n 60 --tier shapes,words --format vqa -o regions-vqa
+cat >regions.py <<'P'
+import json, os
+pictures = json.load(open('regions/region_descriptions.json'))
+scenes = [json.loads(l) for l in open('regions-vqa/scenes.jsonl')]
+assert [p['id'] for p in pictures] == list(range(60))
+assert {s['tier'] for s in scenes} == {'shapes', 'words'}
+for p, s in zip(pictures, scenes):
+    assert p['image'] == 'images/%s.png' % s['id'] and os.path.exists('regions/' + p['image'])
+    assert all(r['region_id'] == 64 * p['id'] + k for k, r in enumerate(p['regions']))
+    want = []
+    for o in s['objects']:
+        said = [o['noun'], o['color']] + ([o['size'], o['place']] if s['tier'] == 'shapes' else [])
+        want += [(o['box'], phrase) for phrase in said if o['box'][2] > 0]
+    box = [[r[m] for m in ('x', 'y', 'width', 'height')] for r in p['regions']]
+    got = [(b, r['phrase']) for b, r in zip(box, p['regions'])]
+    assert got[:len(want)] == want
+    assert all(0 <= x < x + w <= 64 and 0 <= y < y + h <= 64 for x, y, w, h in box)
+    assert all(r['image_id'] == p['id'] for r in p['regions'])
+    if s['tier'] == 'shapes':
+        assert len(got) == len(want)
+        continue
+    letters = got[len(want):]
+    assert letters and all(phrase.startswith('letter ') for _, phrase in letters)
+    letters.sort(key=lambda l: 2 * l[0][0] + l[0][2])
+    assert ''.join(phrase[7:] for _, phrase in letters) == s['objects'][0]['noun']
+    x, y, w, h = s['objects'][0]['box']
+    assert all(x - 2 <= a and a + c <= x + w + 2 and y - 2 <= b and b + d <= y + h + 2
+               for (a, b, c, d), _ in letters)
+P
+"$PYTHON" regions.py
+ok "say what the scenes say, letter by letter" $?
+mm-synth -s 3 -n 60 --tier shapes,words --format regions -o regions1 -j 1
+test "$(digest regions/*.json regions/images/*)" = "$(digest regions1/*.json regions1/images/*)"
+ok "the same regions for one thread" $?
+
 # pictures of things: two nouns, one of them by two artists
 mkdir sprites
 cat >make.py <<'P'
@@ -141,6 +178,10 @@ t "things" 0 mm-synth -s 3 -n 200 --tier things --sprites sprites --format text
 has "have names" out '^Is there an ox?'
 has "in the plural" out 'oxen'
 t "with scenes" 0 mm-synth -n 50 --tier things --sprites sprites --format webdataset -o t.tar
+t "regions of things" 0 mm-synth -n 5 --objects 1 --tier things --sprites sprites \
+    --format regions -o tr
+test "$(grep -o '"phrase":"[a-z ]*"' tr/region_descriptions.json | wc -l)" = 15
+ok "are noun, size and place" $?
 t "without the held-back artist" 0 mm-synth -n 50 --tier things --sprites sprites --hold-artist bob --format webdataset -o u.tar
 tar xf t.tar && cat things-*.json >t.json && rm things-* && tar xf u.tar && cat things-*.json >u.json
 has "both artists" t.json '"artist":"bob"'
@@ -270,6 +311,9 @@ t "masks" 0 sh -c 'mm-synth -n 2 --masks | mm-ls --json'
 has "are records" out '"dtype":"u8","shape":\[64,64\],.*"kind":"mask","name":"mask"'
 t "masks in a folder" 64 mm-synth --masks --format coco -o x
 t "clips as COCO" 64 mm-synth --tier clips --format coco -o x
+t "clips as regions" 64 mm-synth --tier clips --format regions -o x
+same "are refused" err "mm-synth: --format regions is for pictures
+usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"
 t "clips of odd size" 64 mm-synth --tier clips --size 33 -o x.mmt
 
 cat >sentences.py <<'END'

@@ -466,7 +466,7 @@ static void test_documents(void **state)
         json_t *j;
 
         assert_int_equal(mm_synth_make(it, m, i, NULL), 0);
-        for (int form = 0; form < 5; form++) {
+        for (int form = 0; form < 6; form++) {
             mm_buf_reset(&doc);
             mm_buf_char(&doc, '[');
             if (form == 0)
@@ -477,6 +477,8 @@ static void test_documents(void **state)
                 mm_doc_coco_instances(&doc, it, &o);
             else if (form == 3)
                 mm_doc_coco_captions(&doc, it, &o);
+            else if (form == 4)
+                mm_doc_regions(&doc, it, &o);
             else
                 mm_doc_refs(&doc, it, &o);
             mm_buf_char(&doc, ']');
@@ -656,6 +658,34 @@ static void test_splits(void **state)
     remove_sprites(dir);
 }
 
+/* The letters' boxes are as wide as the ink of the word and follow one another. */
+static void check_boxes(const struct mm_cover *c, const struct mm_fonts *f, const char *word,
+                        int look, const struct mm_pose *p)
+{
+    float box[MM_WORD_LEN][4], all[4] = { SIDE, SIDE, 0, 0 }, ink[4] = { SIDE, SIDE, 0, 0 };
+
+    mm_fonts_boxes(box, f, word, look, p);
+    for (size_t i = 0; word[i] != '\0'; i++) {
+        assert_true(box[i][0] < box[i][2] && box[i][1] < box[i][3]);
+        assert_true(i == 0 || box[i][0] + box[i][2] > box[i - 1][0] + box[i - 1][2]);
+        for (int k = 0; k < 2; k++) {
+            all[k] = fminf(all[k], box[i][k]);
+            all[2 + k] = fmaxf(all[2 + k], box[i][2 + k]);
+        }
+    }
+    for (int i = 0; i < c->w * c->h; i++) {
+        const float at[2] = { (float)(c->x + i % c->w), (float)(c->y + i / c->w) };
+
+        for (int k = 0; k < 2 && c->a[i] > 1e-4f; k++) {
+            ink[k] = fminf(ink[k], at[k]);
+            ink[2 + k] = fmaxf(ink[2 + k], at[k] + 1);
+        }
+    }
+    for (int k = 0; k < 4; k++)
+        assert_true(k < 2 ? ink[k] >= floorf(all[k]) && ink[k] <= floorf(all[k]) + 1
+                          : ink[k] <= ceilf(all[k]) && ink[k] >= ceilf(all[k]) - 1);
+}
+
 static void test_fonts(void **state)
 {
     struct mm_strings files = { 0 };
@@ -686,6 +716,7 @@ static void test_fonts(void **state)
                     assert_true(fabsf((float)(c.x + i % c.w) + 0.5f - 32) < most / 2 + 1);
             }
             assert_true(ink > 10 * (double)strlen(word) && ink < 100 * (double)strlen(word));
+            check_boxes(&c, f, word, look, &p);
         }
     mm_cover_free(&c);
     mm_fonts_close(f);
