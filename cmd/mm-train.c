@@ -31,7 +31,8 @@
 static const char usage[] =
     "mm-train [-qv] [-j threads] [-s seed] objective -o dir [option ...] [file ...]";
 static const char help[] =
-    "objectives: tokenizer (--vocab N, --style llama|clip), lm, contrastive, llava-align, llava-instruct\n"
+    "objectives: tokenizer (--vocab N, --style llama|clip), lm, contrastive, regions, llava-align,\n"
+    "            llava-instruct\n"
     "  -m, --model M           checkpoint to start from;  --config FILE: a new model\n"
     "      --tokenizer T       of a new model, or instead of the model's\n"
     "      --data FILE         as an operand: texts, records, LLaVA JSON; - is standard input\n"

@@ -63,6 +63,49 @@ int mm_json_load(json_t **out, const char *text, size_t n, const char *what, str
                       je.text);
 }
 
+/* The first byte from at on that is no white space, or n. */
+static size_t skip_space(const char *s, size_t n, size_t at)
+{
+    while (at < n && strchr(" \t\r\n", s[at]) != NULL && s[at] != '\0')
+        at++;
+    return at;
+}
+
+int mm_json_each(json_t **out, const char *text, size_t n, size_t *at, const char *what,
+                 struct mm_err *e)
+{
+    const size_t begin = skip_space(text, n, 0);
+    const bool array = begin < n && text[begin] == '[';
+    size_t i = skip_space(text, n, *at);
+    bool more = !array; /* may a value come here? */
+    json_error_t je;
+
+    *out = NULL;
+    if (array && i < n) {
+        const bool first = i == begin;
+
+        more = first || text[i] == ',';
+        i = more ? skip_space(text, n, i + 1) : i;
+        if (i < n && text[i] == ']' && (first || !more)) {
+            *at = i = skip_space(text, n, i + 1);
+            return i == n ? 0 : mm_err_set(e, MM_EDATA, "%s: byte %zu: more behind the array",
+                                           what, i);
+        }
+    }
+    if (i >= n && !array)
+        return 0;
+    if (i >= n || !more)
+        return mm_err_set(e, MM_EDATA, "%s: byte %zu: the array neither goes on nor ends", what, i);
+    *out = json_loadb(text + i, n - i, FLAGS | JSON_DISABLE_EOF_CHECK, &je);
+    if (*out == NULL)
+        return json_error_code(&je) == json_error_out_of_memory
+                   ? mm_err_set(e, MM_ENOMEM, "%s: out of memory", what)
+                   : mm_err_set(e, MM_EDATA, "%s: byte %zu: %s", what, i + (size_t)je.position,
+                                je.text);
+    *at = i + (size_t)je.position;
+    return 1;
+}
+
 int mm_json_file(json_t **out, const char *path, struct mm_err *e)
 {
     char *data;

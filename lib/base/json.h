@@ -18,7 +18,13 @@
 MM_MUST_CHECK int mm_json_load(json_t **out, const char *text, size_t n, const char *what,
                                struct mm_err *e);
 
-/* mm_json_file: the same from a file of at most 1 GiB. MM_ENOENT if absent. */
+/* mm_json_each: the elements of an array, one after another, so that they need not all be
+ * in memory; of text that is no array, the values that follow each other (JSON lines).
+ * *at begins as 0 and is moved on.  1: *out is a new reference; 0: the end. */
+MM_MUST_CHECK int mm_json_each(json_t **out, const char *text, size_t n, size_t *at,
+                               const char *what, struct mm_err *e);
+
+/* mm_json_file: mm_json_load of a file of at most 1 GiB. MM_ENOENT if absent. */
 MM_MUST_CHECK int mm_json_file(json_t **out, const char *path, struct mm_err *e);
 
 /* Typed look-ups: the member if it is there with the right type; dflt when

@@ -150,6 +150,25 @@ int mm_anyres_canvas(struct mm_image *dst, const struct mm_image *src, int w, in
     return rc;
 }
 
+void mm_preprocess_place(const struct mm_preprocess *p, int w, int h, double scale[2],
+                         double shift[2])
+{
+    const int longer = w > h ? w : h, shorter = w > h ? h : w;
+    const int n[2] = { w, h }, want = p->crop ? p->crop : p->size;
+
+    for (int i = 0; i < 2; i++) {
+        const bool pad = p->aspect == MM_ASPECT_PAD;
+        const int from = p->aspect == MM_ASPECT_SQUEEZE ? n[i] : pad ? longer : shorter;
+        const double by = p->do_resize ? (double)p->size / from : 1;
+        const int to = (int)((pad ? longer : n[i]) * by + 1e-9); /* truncated, as resized() */
+
+        scale[i] = pad ? by : (double)to / n[i];
+        shift[i] = pad ? (longer - n[i]) / 2 * by : 0; /* whole pixels on either side */
+        if (p->do_crop)
+            shift[i] -= crop_start(to, want, p->torchvision);
+    }
+}
+
 /* The picture on its way: at first the caller's, then our own. */
 struct work {
     const struct mm_image *im;

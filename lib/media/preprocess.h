@@ -56,6 +56,11 @@ MM_MUST_CHECK int mm_preprocess_decode(struct mm_pixels *out, const void *data, 
                                        const char *what, bool upright,
                                        const struct mm_preprocess *p, struct mm_err *e);
 
+/* mm_preprocess_place: where a point of a w x h picture lies in what is made of it: at
+ * v * scale[i] + shift[i] pixels from the left (i = 0) and the top (1).  Not of anyres' tiles. */
+void mm_preprocess_place(const struct mm_preprocess *p, int w, int h, double scale[2],
+                         double shift[2]);
+
 /* The steps, each into *dst, for tests and for programs that show them.
  *
  * mm_preprocess_resize: shorter side to p->size, the longer one in proportion,

@@ -192,6 +192,14 @@ static void pool(struct mm_ctx *c, const struct mm_clip_tower *t, const struct m
     trace_normed(c, out->embed, "clip.embed.norm");
 }
 
+struct mm_var *mm_clip_embed(struct mm_ctx *c, const struct mm_clip_vision *m,
+                             const struct mm_var *x)
+{
+    const struct mm_clip_tower *t = &m->t;
+
+    return mm_linear(c, mm_layer_norm(c, x, t->post_w, t->post_b, t->c.eps), t->proj, NULL);
+}
+
 /* A hidden state that outlives the layers' scope. */
 static struct mm_var *keep(struct mm_ctx *c, struct mm_var *room, struct mm_var *x)
 {

@@ -66,6 +66,11 @@ MM_MUST_CHECK int mm_clip_select_ok(const struct mm_clip_vision *m, const struct
 void mm_clip_see(struct mm_ctx *c, const struct mm_clip_vision *m, const struct mm_var *pixels,
                  const struct mm_clip_select *s, struct mm_clip_out *out);
 
+/* mm_clip_embed: rows x [..., D] of the last hidden state, or of one before it, through
+ * post_layernorm and visual_projection -> [..., projection].  Only with a projection. */
+struct mm_var *mm_clip_embed(struct mm_ctx *c, const struct mm_clip_vision *m,
+                             const struct mm_var *x);
+
 /* --- text ------------------------------------------------------------------------ */
 
 MM_MUST_CHECK int mm_clip_text_open(struct mm_clip_text **m, const struct mm_ckpt *ck,

@@ -278,7 +278,7 @@ static struct mm_var *see(struct llava *l, struct mm_ctx *c, const size_t *sampl
         return NULL;
     for (size_t i = 0; i < n; i++)
         name[i] = mm_convs_image(l->convs, sample[i]);
-    if (mm_pictures_load(mm_f32(pixels), l->spec->images, name, n, &l->vision.pre, side, c->pool,
+    if (mm_pictures_load(mm_f32(pixels), NULL, l->spec->images, name, n, &l->vision.pre, side, c->pool,
                          &c->err) < 0)
         return NULL;
     if (!l->see_recorded)

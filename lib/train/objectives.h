@@ -6,11 +6,12 @@
 
 extern const struct mm_objective mm_objective_lm;
 extern const struct mm_objective mm_objective_contrastive;
+extern const struct mm_objective mm_objective_regions;
 extern const struct mm_objective mm_objective_llava_align;
 extern const struct mm_objective mm_objective_llava_instruct;
 
 #define MM_OBJECTIVES \
-    &mm_objective_lm, &mm_objective_contrastive, &mm_objective_llava_align, \
-        &mm_objective_llava_instruct
+    &mm_objective_lm, &mm_objective_contrastive, &mm_objective_regions, \
+        &mm_objective_llava_align, &mm_objective_llava_instruct
 
 #endif

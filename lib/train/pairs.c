@@ -8,6 +8,7 @@
 #include "stream/cmdio.h"
 #include "stream/operand.h"
 #include "train/convs.h"
+#include "train/texts.h"
 
 enum { MOST = 1 << 30 };
 
@@ -16,8 +17,7 @@ struct mm_pairs {
     struct mm_convs *convs; /* JSON; NULL: a stream, its pictures in px */
     float *px;              /* [pictures, 3, side, side] */
     size_t pictures, px_cap;
-    int32_t *ids;           /* [texts, context] */
-    size_t texts, id_cap;
+    struct mm_texts texts;
 };
 
 static size_t view(const struct mm_pairs *p)
@@ -31,47 +31,11 @@ void mm_pairs_free(struct mm_pairs *p)
         return;
     mm_convs_free(p->convs);
     free(p->px);
-    free(p->ids);
+    mm_texts_free(&p->texts);
     free(p);
 }
 
 /* --- texts --------------------------------------------------------------------------- */
-
-/* One text's ids, cut so that its end stays, padded with 0. */
-static int add_ids(struct mm_pairs *p, const int32_t *v, size_t n, struct mm_err *e)
-{
-    const size_t T = (size_t)p->s.context, keep = n < T ? n : T;
-
-    if (!mm_grow(&p->ids, &p->id_cap, (p->texts + 1) * T, sizeof(*p->ids)))
-        return mm_err_set(e, MM_ENOMEM, "out of memory");
-    int32_t *to = p->ids + p->texts * T;
-    memset(to, 0, T * sizeof(*to));
-    memcpy(to, v, keep * sizeof(*to));
-    if (keep < n)
-        to[T - 1] = v[n - 1];
-    for (size_t i = 0; i < keep; i++)
-        if (to[i] < 0 || to[i] >= p->s.vocab)
-            return mm_err_set(e, MM_EDATA, "token id %d is outside the vocabulary of %lld",
-                              (int)to[i], (long long)p->s.vocab);
-    p->texts++;
-    return 0;
-}
-
-static int add_text(struct mm_pairs *p, const char *s, size_t n, struct mm_err *e)
-{
-    struct mm_ids ids = { 0 };
-    int rc;
-
-    if (!p->s.tok)
-        return mm_err_set(e, MM_EMISSING, "the model has no tokenizer: texts must be token ids");
-    rc = mm_tok_encode(p->s.tok, &ids, s, n, MM_TOK_SPECIAL, e);
-    if (rc == 0 && ids.n == 0)
-        rc = mm_err_set(e, MM_EDATA, "text %zu is empty", p->texts + 1);
-    if (rc == 0)
-        rc = add_ids(p, ids.v, ids.n, e);
-    mm_ids_free(&ids);
-    return rc;
-}
 
 static int add_tokens(struct mm_pairs *p, const struct mm_tensor *t, struct mm_err *e)
 {
@@ -91,7 +55,7 @@ static int add_tokens(struct mm_pairs *p, const struct mm_tensor *t, struct mm_e
 
             v[i] = x < 0 || x > INT32_MAX ? -1 : (int32_t)x;
         }
-        rc = add_ids(p, v, T, e);
+        rc = mm_texts_add_ids(&p->texts, v, T, e);
     }
     free(v);
     return rc;
@@ -127,7 +91,7 @@ static int read_stream(struct mm_pairs *p, struct mm_reader *r, struct mm_err *e
         else if (rec.type == MM_REC_TENSOR && mm_rec_is(&rec, "tokens"))
             rc = add_tokens(p, &rec.t, e);
         else if (rec.type == MM_REC_TEXT && !mm_rec_is_error(&rec))
-            rc = add_text(p, rec.data, rec.size, e);
+            rc = mm_texts_add(&p->texts, rec.data, rec.size, e);
         if (rc < 0)
             return rc;
     }
@@ -146,7 +110,7 @@ static int read_json(struct mm_pairs *p, struct mm_err *e)
         if (!text || !mm_convs_image(p->convs, i))
             return mm_err_set(e, MM_EDATA, "sample %zu (id '%s'): a picture and an answer are "
                               "wanted", i + 1, mm_convs_id(p->convs, i));
-        rc = add_text(p, text, strlen(text), e);
+        rc = mm_texts_add(&p->texts, text, strlen(text), e);
     }
     return rc;
 }
@@ -170,8 +134,8 @@ static int read_all(struct mm_pairs *p, struct mm_err *e)
                           : mm_err_set(e, MM_EDATA, "%s: no stream, as those before it are",
                                        p->s.path[i]);
     }
-    if (p->pictures != p->texts)
-        return mm_err_set(e, MM_EDATA, "%zu pictures and %zu texts", p->pictures, p->texts);
+    if (p->pictures != p->texts.n)
+        return mm_err_set(e, MM_EDATA, "%zu pictures and %zu texts", p->pictures, p->texts.n);
     return 0;
 }
 
@@ -182,6 +146,7 @@ int mm_pairs_open(struct mm_pairs **out, const struct mm_pairs_spec *s, struct m
     if (!p)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     p->s = *s;
+    p->texts = (struct mm_texts){ .tok = s->tok, .context = s->context, .vocab = s->vocab };
     if (read_all(p, e) < 0) {
         mm_pairs_free(p);
         return e->code;
@@ -192,12 +157,12 @@ int mm_pairs_open(struct mm_pairs **out, const struct mm_pairs_spec *s, struct m
 
 size_t mm_pairs_count(const struct mm_pairs *p)
 {
-    return p->texts;
+    return p->texts.n;
 }
 
 const int32_t *mm_pairs_ids(const struct mm_pairs *p, size_t i)
 {
-    return p->ids + i * (size_t)p->s.context;
+    return mm_texts_ids(&p->texts, i);
 }
 
 const char *mm_pairs_image(const struct mm_pairs *p, size_t i)

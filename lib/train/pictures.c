@@ -8,6 +8,7 @@
 
 struct look {
     float *px;
+    int (*size)[2];
     const char *dir;
     const char *const *name;
     const struct mm_preprocess *pre;
@@ -34,17 +35,21 @@ static void look(void *arg, size_t tile, int thread)
                        px.size_h);
         else
             memcpy(k->px + tile * n, px.px, n * sizeof(float));
+        if (k->size) {
+            k->size[tile][0] = px.orig_w;
+            k->size[tile][1] = px.orig_h;
+        }
     }
     mm_pixels_free(&px);
     mm_image_free(&im);
     mm_buf_free(&path);
 }
 
-int mm_pictures_load(float *px, const char *dir, const char *const *name, size_t n,
+int mm_pictures_load(float *px, int (*size)[2], const char *dir, const char *const *name, size_t n,
                      const struct mm_preprocess *pre, int64_t side, struct mm_pool *p,
                      struct mm_err *e)
 {
-    struct look k = { px, dir, name, pre, (size_t)side, calloc(n + 1, sizeof(*k.err)) };
+    struct look k = { px, size, dir, name, pre, (size_t)side, calloc(n + 1, sizeof(*k.err)) };
     int rc = 0;
 
     if (!k.err)

@@ -7,9 +7,10 @@
 #
 # The stages are LLaVA's: a tokenizer and a small LLaMA of the world's texts, a CLIP of its
 # pictures and captions, stage 1 (the projector alone learns captions), stage 2 (talks).
-# In stage 2 the vision tower is trained too: it has seen far too few pictures to stay as
-# it is.  Interrupt it at will: the same command goes on from the last checkpoint, which
-# is never older than ten minutes, and ends with the same bytes.
+# CLIP tells captions apart by colours and places and learns no shapes from so few pictures;
+# so its tower then learns what is in which box (`regions`), and in stage 2 it is trained
+# too.  Interrupt it at will: the same command goes on from the last checkpoint, which is
+# never older than ten minutes, and ends with the same bytes.
 
 BIN ?= build/release/bin
 W ?= build/train/llava
@@ -20,11 +21,13 @@ SHIP ?= lib/models/small/llava
 
 # updates of each stage
 CLIP_STEPS ?= 700
+REGION_STEPS ?= 3200
 LM_STEPS ?= 500
 ALIGN_STEPS ?= 200
 TALK_STEPS ?= 12000
 # samples of one
 CLIP_BATCH ?= 128
+REGION_BATCH ?= 64
 LM_BATCH ?= 16
 BATCH ?= 32
 
@@ -50,7 +53,7 @@ define scenes
 endef
 all_tiers := --tier shapes,things,words
 talks := talks talks-words captions captions-words details
-data: $(W)/data/pairs.json $(talks:%=$(W)/data/%.json) $(W)/data/text
+data: $(W)/data/pairs.json $(W)/data/regions.json $(talks:%=$(W)/data/%.json) $(W)/data/text
 
 $(SPRITES)/sprites.tsv:
 	mkdir -p $(@D)
@@ -77,6 +80,12 @@ $(W)/data/details.json: seed = 25
 $(W)/data/details.json: scenes_of = 12000
 $(W)/data/details.json: opts = $(all_tiers) --invented 0.5 --turns detail
 
+$(W)/data/regions.json: | $(SPRITES)/sprites.tsv
+	rm -rf $(W)/data/regions
+	mkdir -p $(W)/data
+	$(synth) -s 13 -n $(call part,205000) $(all_tiers) --invented 0.5 --format regions -o $(W)/data/regions
+	mv $(W)/data/regions/region_descriptions.json $@
+
 # lines of text; few of printed words, so that the tokenizer does not learn them by heart
 $(W)/data/text: | $(SPRITES)/sprites.tsv
 	mkdir -p $(@D)
@@ -101,13 +110,17 @@ $(W)/clip/model.safetensors: $(W)/data/pairs.json $(W)/clip-tok/tokenizer.json $
 	$(train) contrastive -o $(@D) --config $(here)llava/clip.json --tokenizer $(W)/clip-tok -B $(CLIP_BATCH) \
 	    --lr 0.001 --warmup 60 $(adam) $(call steps,$(CLIP_STEPS)) --images $(W)/data $<
 
+$(W)/regions/model.safetensors: $(W)/data/regions.json $(W)/clip/model.safetensors
+	$(train) regions -o $(@D) -m $(W)/clip -B $(REGION_BATCH) \
+	    --lr 0.001 --warmup 60 $(adam) $(call steps,$(REGION_STEPS)) --images $(W)/data/regions $<
+
 $(W)/lm/model.safetensors: $(W)/data/text $(W)/tok/tokenizer.json $(here)llava/llama.json
 	$(train) lm -o $(@D) --config $(here)llava/llama.json --tokenizer $(W)/tok --lines -B $(LM_BATCH) --context 256 \
 	    --lr 0.0015 --warmup 40 $(adam) $(call steps,$(LM_STEPS)) $<
 
 # --- LLaVA
-$(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/clip/model.safetensors $(W)/data/captions.json
-	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/clip --template llava_hf -B $(BATCH) \
+$(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/regions/model.safetensors $(W)/data/captions.json
+	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/regions --template llava_hf -B $(BATCH) \
 	    --lr 0.002 $(call steps,$(ALIGN_STEPS)) --images $(W)/data $(W)/data/captions.json
 
 $(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/%.json)
@@ -127,11 +140,11 @@ $(W)/scores.json: $(W)/llava/model.safetensors
 	sed 's|^{"model": "[^"]*"|{"model": "llava"|' $@.part >$@
 	rm $@.part
 
-logs := $(foreach s,clip lm stage1 llava,$s=$(W)/$s/log.jsonl)
+logs := $(foreach s,clip regions lm stage1 llava,$s=$(W)/$s/log.jsonl)
 samples = $1.samples=$$(($2 * $$(wc -l <$(W)/$1/log.jsonl)))
 card: $(W)/scores.json
 	mkdir -p $(SHIP)
 	sh $(here)../eval/card $< $(here)llava/README.md.in config=$(W)/llava/config.json $(logs) \
 	    megabytes=$$(wc -c <$(W)/llava/model.safetensors | awk '{ print $$1 / 1e6 }') \
-	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
+	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,regions,$(REGION_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
 	mv $(W)/card $(SHIP)/README.md

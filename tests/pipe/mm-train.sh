@@ -168,6 +168,48 @@ t "is whole" 0 sh -c "mm-encode -m joined '$A/images/a.png' | mm-project -m join
 t "unequal numbers" 65 sh -c "cat px.mmt ids.mmt ids.mmt | mm-train contrastive -m '$C/model' -o x -"
 has "both are named" err '30 pictures and 60 texts'
 t "no text tower" 69 mm-train contrastive -m "$A/model" --images "$A/images" -o x "$A/pretrain.json"
+# --- regions
+R=$GOLDEN/train/regions
+regions() { # OUT OPTION...: as the reference was run
+    out=$1
+    shift
+    mm-train regions -m "$R/model" --images "$R" --no-shuffle -B 4 --lr 0.004 --weight-decay 0.1 --betas 0.9,0.98 \
+        --warmup 0 --schedule constant --steps 4 -o "$out" "$@"
+}
+t "boxes and phrases" 0 regions r1 -j 2 "$R/regions.json"
+"$PYTHON" - "$R/expected.json" r1/log.jsonl >out <<'P'
+import json, sys
+want = json.load(open(sys.argv[1]))
+got = [json.loads(l) for l in open(sys.argv[2])]
+print(all(abs(g["loss"] / w - 1) < 2e-6 for g, w in zip(got, want["losses"])), len(got), got[0]["tokens"] == want["pairs"])
+P
+same "losses are the reference's" out "True 4 True"
+mm-pack "$R/expected.safetensors" >want.mmt
+mm-pack r1/model.safetensors >got.mmt
+t "and weights" 0 sh -c "mm-diff -r 1e-4 want.mmt got.mmt | grep -v 'only in B' >differ; ! grep '^[-+!]' differ"
+t "by one thread" 0 regions r2 -j 1 "$R/regions.json"
+t "the same bytes" 0 cmp r1/model.safetensors r2/model.safetensors
+t "a tower that mm-encode takes" 0 sh -c "mm-encode -m r1 --pool '$R/images/1.png' | mm-ls"
+sed 's/{"id": *\([0-9]\)/\n{"id": \1/g; s/^\[//; s/\]$//' "$R/regions.json" | sed '/^$/d; s/, *$//' >lines.jsonl
+t "as JSON lines" 0 regions r3 -j 2 lines.jsonl
+t "the same bytes" 0 cmp r1/model.safetensors r3/model.safetensors
+mkdir -p vg
+mm-unpack -o vg/7.jpg "$R/images/1.png" 2>/dev/null || cp "$R/images/1.png" vg/7.jpg
+echo '[{"id":7,"regions":[{"x":1,"y":2,"width":9,"height":9,"phrase":"red"},{"x":1,"y":2,"width":5,"height":9,"phrase":"blue"}]}]' >vg.json
+t "pictures by their numbers, as Visual Genome has them" 0 mm-train regions -m "$R/model" --images vg --steps 1 -B 1 -o r4 vg.json
+bad_regions() { # NAME STATUS TEXT MESSAGE
+    printf '%s' "$3" >bad.json
+    t "$1" "$2" regions x bad.json
+    has "says what is wrong" err "$4"
+}
+bad_regions "an array that is cut" 65 '[{"id":1,"image":"images/1.png","regions":[]}' 'bad.json: byte 45: the array'
+bad_regions "no regions at all" 65 '[]' 'no regions'
+bad_regions "a box without width" 65 '[{"id":1,"regions":[{"x":1,"y":2,"width":0,"height":9,"phrase":"a"}]}]' 'element 1: region 1'
+bad_regions "no phrase" 65 '[{"id":1,"regions":[{"x":1,"y":2,"width":3,"height":9}]}]' 'element 1: region 1'
+bad_regions "a box that is no number" 65 '[{"id":1,"regions":[{"x":"1","y":2,"width":3,"height":9,"phrase":"a"}]}]' 'x: not a number'
+bad_regions "no picture" 65 '[{"regions":[{"x":1,"y":2,"width":3,"height":9,"phrase":"a"}]}]' 'an id or an image'
+bad_regions "a picture that is not there" 66 '[{"id":5,"regions":[{"x":1,"y":2,"width":3,"height":9,"phrase":"a"}]}]' '5.jpg'
+t "no directory of pictures" 64 mm-train regions -m "$R/model" -o x "$R/regions.json"
 
 t "pictures are needed" 64 mm-train llava-align -m "$A/model" -o x "$A/pretrain.json"
 t "and must be there" 66 mm-train llava-align -m "$A/model" --images . -o x "$A/pretrain.json"

@@ -292,6 +292,40 @@ static void test_json(void **state)
     mm_buf_free(&b);
 }
 
+/* Elements one by one; what is wrong is told where it is. */
+static void test_json_each(void **state)
+{
+    static const struct {
+        const char *text;
+        int elements;      /* before the end, or the fault */
+        const char *fault; /* NULL: none */
+    } cases[] = {
+        { "[]", 0, NULL }, { " [ ] ", 0, NULL }, { "", 0, NULL }, { "[1]", 1, NULL },
+        { " [ {\"a\": [1, 2]} , 2,\n\"]\" ] \n", 3, NULL }, { "{\"a\":1}\n{}\n\n3 \"x\"", 4, NULL },
+        { "[[1],[2]]", 2, NULL }, { "[", 0, "byte 1: the array neither" },
+        { "[1", 1, "byte 2: the array neither" }, { "[1 2]", 1, "byte 3: the array neither" },
+        { "[1,]", 1, "f: byte" }, { "[,1]", 0, "f: byte" }, { "[1]]", 1, "byte 3: more behind" },
+        { "[1] 2", 1, "byte 4: more behind" }, { "{\"a\":1,}", 0, "f: byte" }, { "[1,{]", 1, "f: byte" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct mm_err e = { 0 };
+        size_t at = 0;
+        json_t *j;
+        int rc, n = 0;
+
+        while ((rc = mm_json_each(&j, cases[i].text, strlen(cases[i].text), &at, "f", &e)) > 0) {
+            json_decref(j);
+            n++;
+        }
+        if (n != cases[i].elements || rc != (cases[i].fault ? MM_EDATA : 0))
+            fail_msg("%s: %d elements, %s", cases[i].text, n, e.msg);
+        if (cases[i].fault && !strstr(e.msg, cases[i].fault))
+            fail_msg("%s: %s", cases[i].text, e.msg);
+    }
+}
+
 static void test_json_depth(void **state)
 {
     struct mm_err e = { 0 };
@@ -352,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_buf),        cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_steady), cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_json),       cmocka_unit_test(test_json_depth),
+        cmocka_unit_test(test_json_each),
         cmocka_unit_test(test_crc),        cmocka_unit_test(test_rng),
     };
 

@@ -408,6 +408,61 @@ static void test_one_step(void **state)
     golden_close(&g);
 }
 
+/* The middle of what is white in one plane of the prepared picture. */
+static void white_middle(double at[2], const struct mm_pixels *px)
+{
+    double sum = 0;
+
+    at[0] = at[1] = 0;
+    for (int y = 0; y < px->size_h; y++)
+        for (int x = 0; x < px->size_w; x++)
+            if (px->px[y * px->size_w + x] > 0.6f) {
+                at[0] += x + 0.5;
+                at[1] += y + 0.5;
+                sum++;
+            }
+    assert_true(sum > 50);
+    at[0] /= sum;
+    at[1] /= sum;
+}
+
+/* A white rectangle on black is found where mm_preprocess_place says. */
+static void test_place(void **state)
+{
+    static const int size[][2] = { { 64, 64 }, { 200, 120 }, { 90, 151 }, { 67, 64 }, { 170, 71 } };
+
+    (void)state;
+    for (int k = 0; k < 5 * 3 * 4; k++) {
+        const int w = size[k % 5][0], h = size[k % 5][1], side = (w < h ? w : h) / 2;
+        const int x = w / 2 - side / 3, y = h / 2 - side / 5 * 3;
+        struct mm_preprocess p;
+        struct mm_err e = { 0 };
+        struct mm_image im;
+        struct mm_pixels out;
+        double scale[2], shift[2], at[2];
+
+        mm_preprocess_clip(&p, k / 15 % 2 ? 64 : 48);
+        p.aspect = k / 5 % 3 == 0 ? MM_ASPECT_CROP : k / 5 % 3 == 1 ? MM_ASPECT_PAD : MM_ASPECT_SQUEEZE;
+        p.crop = k / 30 ? p.size - 9 : 0;
+        p.torchvision = k % 2;
+        p.do_normalise = false;
+        ok(mm_image_new(&im, MM_IMG_RGB, w, h, 0, &e), &e);
+        memset(im.px, 0, (size_t)(3 * w * h));
+        for (int r = y; r < y + side; r++)
+            memset(im.px + 3 * (r * w + x), 255, (size_t)(3 * side));
+        ok(mm_preprocess_run(&out, &im, &p, &e), &e);
+        mm_preprocess_place(&p, w, h, scale, shift);
+        white_middle(at, &out);
+        const double want[2] = { (x + side / 2.0) * scale[0] + shift[0],
+                                 (y + side / 2.0) * scale[1] + shift[1] };
+        if (fabs(at[0] - want[0]) > 0.6 || fabs(at[1] - want[1]) > 0.6)
+            fail_msg("case %d, %d x %d: at %.2f %.2f, want %.2f %.2f", k, w, h, at[0], at[1],
+                     want[0], want[1]);
+        mm_pixels_free(&out);
+        mm_image_free(&im);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_pad),    cmocka_unit_test(test_anyres),
         cmocka_unit_test(test_crop),   cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_endless), cmocka_unit_test(test_one_step),
+        cmocka_unit_test(test_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
