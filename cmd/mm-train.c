@@ -28,6 +28,8 @@
 #include "train/saved.h"
 #include "train/start.h"
 
+enum { LOG_SECONDS = 5 }; /* the log on disk is no older */
+
 static const char usage[] =
     "mm-train [-qv] [-j threads] [-s seed] objective -o dir [option ...] [file ...]";
 static const char help[] =
@@ -141,7 +143,7 @@ struct train {
     json_t *settings;
     struct mm_buf state, log, start; /* paths */
     struct mm_buf lines;             /* of the log, all of this run */
-    double began, saved;             /* seconds */
+    double began, saved, logged;     /* seconds */
     int64_t first;                   /* update this process began with */
     int rank, processes;
 };
@@ -343,6 +345,7 @@ static int write_log(struct train *t)
 
     if (t->lines.failed)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
+    t->logged = mm_now();
     if (mm_outfile_open(&f, t->log.p, e) < 0)
         return e->code;
     mm_outfile_write(f, t->lines.p, t->lines.n);
@@ -404,7 +407,7 @@ static int loop(struct train *t)
     struct mm_job_report r;
     double drawn = 0;
 
-    t->began = t->saved = mm_now();
+    t->began = t->saved = t->logged = mm_now();
     t->first = t->job.update;
     while (t->job.update < t->job.steps) {
         const double start = mm_now();
@@ -413,6 +416,8 @@ static int loop(struct train *t)
             return t->cmd->err.code;
         add_line(t, &r, mm_now() - start);
         show(t, &r, &drawn);
+        if (t->rank == 0 && mm_now() - t->logged >= LOG_SECONDS && write_log(t) < 0)
+            return t->cmd->err.code;
         if (t->job.update < t->job.steps && save_due(t) && save(t) < 0)
             return t->cmd->err.code;
     }

@@ -40,6 +40,15 @@ t "killed again and again" 0 sh killed.sh
 t "it comes to the same weights" 0 cmp whole/model.safetensors cut/model.safetensors
 t "and the same log but for the time" 0 sh -c 'for d in whole cut; do
     sed "s/,\"seconds.*//" $d/log.jsonl >$d.log; done; cmp whole.log cut.log'
+mm-train lm -q -m "$L/model" -o live --steps 100000000 -B 2 t.mmt &
+for i in $(seq 300); do
+    [ -s live/log.jsonl ] && break
+    sleep 0.1
+done
+kill -9 $!
+wait $! 2>/dev/null
+t "the log grows between checkpoints" 0 grep -q '"update":1,' live/log.jsonl
+not_there "of which there is none yet" live/state.safetensors
 t "a checkpoint is not overwritten" 64 lm whole --epochs 8 t.mmt
 has "it says how to go on" err 'go on with --resume'
 t "nor taken by another run" 65 lm whole --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.005 --resume t.mmt
