@@ -59,12 +59,25 @@ static int64_t phrase_number(struct mm_regions *r, const char *s, struct mm_err 
     return json_object_set_new(r->number, s, json_integer(n)) == 0 ? n : no_memory(e);
 }
 
-static int by_box(const void *a, const void *b)
+static int order(float a, float b)
+{
+    return (a > b) - (a < b);
+}
+
+static int by_box(const struct mm_region *a, const struct mm_region *b)
+{
+    const int o[4] = { order(a->x, b->x), order(a->y, b->y), order(a->w, b->w),
+                       order(a->h, b->h) };
+
+    return o[0] ? o[0] : o[1] ? o[1] : o[2] ? o[2] : o[3];
+}
+
+static int by_box_and_phrase(const void *a, const void *b)
 {
     const struct mm_region *x = a, *y = b;
+    const int o = by_box(x, y);
 
-    return x->box != y->box ? (x->box > y->box) - (x->box < y->box)
-                            : (x->phrase > y->phrase) - (x->phrase < y->phrase);
+    return o ? o : (x->phrase > y->phrase) - (x->phrase < y->phrase);
 }
 
 /* Numbers of boxes from `first` on; the same phrase of a box once. */
@@ -72,21 +85,17 @@ static void number_boxes(struct mm_regions *r, size_t first)
 {
     struct mm_region *v = r->v + first;
     const size_t n = r->nv - first;
-    int32_t boxes = 0;
     size_t kept = 0;
 
+    qsort(v, n, sizeof(*v), by_box_and_phrase);
     for (size_t i = 0; i < n; i++) {
-        size_t j = 0;
+        const bool same = i > 0 && by_box(&v[i], &v[kept - 1]) == 0;
 
-        while (j < i && (v[j].x != v[i].x || v[j].y != v[i].y || v[j].w != v[i].w ||
-                         v[j].h != v[i].h))
-            j++;
-        v[i].box = j < i ? v[j].box : boxes++;
+        if (same && v[i].phrase == v[kept - 1].phrase)
+            continue;
+        v[i].box = i == 0 ? 0 : v[kept - 1].box + !same;
+        v[kept++] = v[i];
     }
-    qsort(v, n, sizeof(*v), by_box);
-    for (size_t i = 0; i < n; i++)
-        if (i == 0 || by_box(&v[i], &v[kept - 1]) != 0)
-            v[kept++] = v[i];
     r->nv = first + kept;
 }
 
@@ -123,7 +132,7 @@ static int add_picture(struct mm_regions *r, const json_t *j, struct mm_err *e)
 
     if (e->code)
         return e->code;
-    if (!json_is_array(list) || (!image && id < 0))
+    if (!json_is_array(list) || (image ? !*image : id < 0))
         return mm_err_set(e, MM_EDATA, "an id or an image and an array of regions are wanted");
     json_array_foreach(list, i, one)
         if (add_region(r, one, e) < 0) {

@@ -16,7 +16,7 @@ struct mm_regions;
 
 struct mm_region {
     float x, y, w, h; /* w, h > 0 */
-    int32_t box;      /* number of the box among the picture's, in order */
+    int32_t box;      /* number of the box among the picture's, from 0 */
     int32_t phrase;   /* see mm_regions_texts */
 };
 
