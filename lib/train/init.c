@@ -15,6 +15,7 @@
 #include "model/llama.h"
 #include "text/tokenizer.h"
 #include "train/export.h"
+#include "train/near.h"
 
 /* The tensors of a new model. */
 struct fresh {
@@ -151,6 +152,37 @@ static void blocks(struct fresh *f, int64_t D, int64_t F, int64_t L, const char 
     }
 }
 
+/* The numbers of a tensor that was made before. */
+MM_PRINTF(2, 3) static float *made(struct fresh *f, const char *fmt, ...)
+{
+    char name[256];
+    va_list ap;
+
+    const int k = snprintf(name, sizeof(name), "%s", f->prefix);
+    va_start(ap, fmt);
+    vsnprintf(name + k, sizeof(name) - (size_t)k, fmt, ap);
+    va_end(ap);
+    for (size_t i = 0; i < f->n; i++)
+        if (!strcmp(f->v[i].name, name))
+            return f->v[i].t.data;
+    return NULL;
+}
+
+/* The heads of the first half of the blocks look at the next patches, then at the next but one. */
+static void look_near(struct fresh *f, const struct mm_near *n, int64_t L)
+{
+    if (!mm_near_ok(n)) {
+        mm_err_set(f->e, MM_EDATA, "config.json: initializer neighbours: the heads are too narrow");
+        return;
+    }
+    mm_near_place(n, made(f, "vision_model.embeddings.patch_embedding.weight"),
+                  made(f, "vision_model.embeddings.position_embedding.weight"));
+    for (long long i = 0; i < L; i++)
+        mm_near_attend(n, made(f, "vision_model.encoder.layers.%lld.self_attn.q_proj.weight", i),
+                       made(f, "vision_model.encoder.layers.%lld.self_attn.k_proj.weight", i),
+                       2 * i < L ? 1 : 2);
+}
+
 static void clip_vision(struct fresh *f, const json_t *c)
 {
     const int64_t D = mm_json_int(c, "hidden_size", 768, f->e);
@@ -158,17 +190,24 @@ static void clip_vision(struct fresh *f, const json_t *c)
     const int64_t L = mm_json_int(c, "num_hidden_layers", 12, f->e);
     const int64_t p = mm_json_int(c, "patch_size", 32, f->e);
     const int64_t side = p > 0 ? mm_json_int(c, "image_size", 224, f->e) / p : 0;
+    const int64_t H = mm_json_int(c, "num_attention_heads", 12, f->e);
+    const char *const how = mm_json_str(c, "initializer", "", f->e);
+    const bool near = !strcmp(how, "neighbours");
 
-    if (D < 1 || F < 1 || L < 1 || side < 1)
+    if (*how && !near)
+        mm_err_set(f->e, MM_EDATA, "config.json: no initializer %s", how);
+    if (H < 1 || D < 1 || F < 1 || L < 1 || side < 1)
         mm_err_set(f->e, MM_EDATA, "config.json: a size of the vision tower is not positive");
     if (f->e->code)
         return;
     normal(f, pow((double)D, -0.5), DIMS(D), "vision_model.embeddings.class_embedding");
-    normal(f, 0.02, DIMS(D, 3, p, p), "vision_model.embeddings.patch_embedding.weight");
+    normal(f, near ? 0.05 : 0.02, DIMS(D, 3, p, p), "vision_model.embeddings.patch_embedding.weight");
     normal(f, 0.02, DIMS(side * side + 1, D), "vision_model.embeddings.position_embedding.weight");
     norm(f, D, "vision_model.pre_layrnorm");
     norm(f, D, "vision_model.post_layernorm");
     blocks(f, D, F, L, "vision_model");
+    if (near && !f->e->code)
+        look_near(f, &(struct mm_near){ D, H, side, 3 * p * p }, L);
 }
 
 static void clip(struct fresh *f, const json_t *c)

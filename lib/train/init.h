@@ -2,7 +2,7 @@
  * implementations draw them, in Hugging Face layout.
  *
  * LLaMA: normal of initializer_range, norms 1 (Touvron 2023).  CLIP: Radford 2021,
- * by width and depth.  A projector: normal of initializer_range, biases 0.
+ * by width and depth; "initializer": "neighbours" in its vision_config: as near.h has it.  A projector: normal of initializer_range, biases 0.
  */
 #ifndef MM_TRAIN_INIT_H
 #define MM_TRAIN_INIT_H

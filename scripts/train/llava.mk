@@ -6,11 +6,12 @@
 #   make -f scripts/train/llava.mk SCALE=100  a hundredth of the work: does it run?
 #
 # The stages are LLaVA's: a tokenizer and a small LLaMA of the world's texts, a CLIP of its
-# pictures and captions, stage 1 (the projector alone learns captions), stage 2 (talks).
-# CLIP tells captions apart by colours and places and learns no shapes from so few pictures;
-# so its tower then learns what is in which box (`regions`), and in stage 2 it is trained
-# too.  Interrupt it at will: the same command goes on from the last checkpoint, which is
-# never older than ten minutes, and ends with the same bytes.
+# pictures, stage 1 (the projector alone learns captions), stage 2 (talks).  From captions of
+# whole pictures, which colours and places tell apart, a CLIP learns no shapes in so few
+# pictures; so this one learns what is in which box (`regions`), and its tower begins by
+# looking at neighbours.  In stage 2 it is trained too.  Interrupt it at will: the same command
+# goes on from the last checkpoint, which is never older than ten minutes, and ends with the
+# same bytes.
 
 BIN ?= build/release/bin
 W ?= build/train/llava
@@ -20,14 +21,12 @@ J ?= $(shell nproc)
 SHIP ?= lib/models/small/llava
 
 # updates of each stage
-CLIP_STEPS ?= 700
-REGION_STEPS ?= 3200
+CLIP_STEPS ?= 12500
 LM_STEPS ?= 500
 ALIGN_STEPS ?= 200
 TALK_STEPS ?= 12000
 # samples of one
-CLIP_BATCH ?= 128
-REGION_BATCH ?= 64
+CLIP_BATCH ?= 32
 LM_BATCH ?= 16
 BATCH ?= 32
 
@@ -43,6 +42,15 @@ adam := --weight-decay 0.05 --betas 0.9,0.98
 all: $(W)/llava/model.safetensors
 
 # --- the world
+# $(call boxes,FOLDER,SEED,N,OPTIONS): regions of N pictures that are named from $(W)/data
+define boxes
+	rm -rf $(W)/data/$1
+	mkdir -p $(W)/data
+	$(synth) -s $2 -n $(call part,$3) $4 --format regions -o $(W)/data/$1
+	sed 's|"image":"images/|"image":"$1/images/|' $(W)/data/$1/region_descriptions.json >$@.part
+	rm $(W)/data/$1/region_descriptions.json
+	mv $@.part $@
+endef
 # $(call scenes,FOLDER,SEED,N,OPTIONS): talks of N scenes whose pictures are named from $(W)/data
 define scenes
 	rm -rf $(W)/data/$1
@@ -52,8 +60,9 @@ define scenes
 	mv $(W)/data/$1/llava.json $@
 endef
 all_tiers := --tier shapes,things,words
+regions := boxes-shapes boxes-things boxes-words
 talks := talks talks-words captions captions-words details
-data: $(W)/data/pairs.json $(W)/data/regions.json $(talks:%=$(W)/data/%.json) $(W)/data/text
+data: $(regions:%=$(W)/data/%.json) $(talks:%=$(W)/data/%.json) $(W)/data/text
 
 $(SPRITES)/sprites.tsv:
 	mkdir -p $(@D)
@@ -61,9 +70,6 @@ $(SPRITES)/sprites.tsv:
 
 $(W)/data/%.json: | $(SPRITES)/sprites.tsv
 	$(call scenes,$*,$(seed),$(scenes_of),$(opts))
-$(W)/data/pairs.json: seed = 11
-$(W)/data/pairs.json: scenes_of = 120000
-$(W)/data/pairs.json: opts = $(all_tiers) --invented 0.5 --turns caption
 $(W)/data/talks.json: seed = 21
 $(W)/data/talks.json: scenes_of = 110000
 $(W)/data/talks.json: opts = --tier shapes,things --questions 16 --turns qa,reason
@@ -80,11 +86,17 @@ $(W)/data/details.json: seed = 25
 $(W)/data/details.json: scenes_of = 12000
 $(W)/data/details.json: opts = $(all_tiers) --invented 0.5 --turns detail
 
-$(W)/data/regions.json: | $(SPRITES)/sprites.tsv
-	rm -rf $(W)/data/regions
-	mkdir -p $(W)/data
-	$(synth) -s 13 -n $(call part,205000) $(all_tiers) --invented 0.5 --format regions -o $(W)/data/regions
-	mv $(W)/data/regions/region_descriptions.json $@
+$(W)/data/boxes-%.json: | $(SPRITES)/sprites.tsv
+	$(call boxes,boxes-$*,$(seed),$(scenes_of),$(opts))
+$(W)/data/boxes-shapes.json: seed = 11
+$(W)/data/boxes-shapes.json: scenes_of = 130000
+$(W)/data/boxes-shapes.json: opts = --tier shapes --objects 4-6
+$(W)/data/boxes-things.json: seed = 14
+$(W)/data/boxes-things.json: scenes_of = 170000
+$(W)/data/boxes-things.json: opts = --tier things --objects 3-5
+$(W)/data/boxes-words.json: seed = 15
+$(W)/data/boxes-words.json: scenes_of = 100000
+$(W)/data/boxes-words.json: opts = --tier words --invented 0.5
 
 # lines of text; few of printed words, so that the tokenizer does not learn them by heart
 $(W)/data/text: | $(SPRITES)/sprites.tsv
@@ -106,21 +118,17 @@ $(W)/clip-tok/tokenizer.json: $(W)/data/text
 	cp $(here)llava/preprocessor_config.json $(@D)
 
 # --- the parts
-$(W)/clip/model.safetensors: $(W)/data/pairs.json $(W)/clip-tok/tokenizer.json $(here)llava/clip.json
-	$(train) contrastive -o $(@D) --config $(here)llava/clip.json --tokenizer $(W)/clip-tok -B $(CLIP_BATCH) \
-	    --lr 0.001 --warmup 60 $(adam) $(call steps,$(CLIP_STEPS)) --images $(W)/data $<
-
-$(W)/regions/model.safetensors: $(W)/data/regions.json $(W)/clip/model.safetensors
-	$(train) regions -o $(@D) -m $(W)/clip -B $(REGION_BATCH) \
-	    --lr 0.001 --warmup 60 $(adam) $(call steps,$(REGION_STEPS)) --images $(W)/data/regions $<
+$(W)/clip/model.safetensors: $(regions:%=$(W)/data/%.json) $(W)/clip-tok/tokenizer.json $(here)llava/clip.json
+	$(train) regions -o $(@D) --config $(here)llava/clip.json --tokenizer $(W)/clip-tok -B $(CLIP_BATCH) \
+	    --lr 0.001 --warmup 100 $(adam) $(call steps,$(CLIP_STEPS)) --images $(W)/data $(regions:%=$(W)/data/%.json)
 
 $(W)/lm/model.safetensors: $(W)/data/text $(W)/tok/tokenizer.json $(here)llava/llama.json
 	$(train) lm -o $(@D) --config $(here)llava/llama.json --tokenizer $(W)/tok --lines -B $(LM_BATCH) --context 256 \
 	    --lr 0.0015 --warmup 40 $(adam) $(call steps,$(LM_STEPS)) $<
 
 # --- LLaVA
-$(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/regions/model.safetensors $(W)/data/captions.json
-	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/regions --template llava_hf -B $(BATCH) \
+$(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/clip/model.safetensors $(W)/data/captions.json
+	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/clip --template llava_hf -B $(BATCH) \
 	    --lr 0.002 $(call steps,$(ALIGN_STEPS)) --images $(W)/data $(W)/data/captions.json
 
 $(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/%.json)
@@ -140,11 +148,11 @@ $(W)/scores.json: $(W)/llava/model.safetensors
 	sed 's|^{"model": "[^"]*"|{"model": "llava"|' $@.part >$@
 	rm $@.part
 
-logs := $(foreach s,clip regions lm stage1 llava,$s=$(W)/$s/log.jsonl)
+logs := $(foreach s,clip lm stage1 llava,$s=$(W)/$s/log.jsonl)
 samples = $1.samples=$$(($2 * $$(wc -l <$(W)/$1/log.jsonl)))
 card: $(W)/scores.json
 	mkdir -p $(SHIP)
 	sh $(here)../eval/card $< $(here)llava/README.md.in config=$(W)/llava/config.json $(logs) \
 	    megabytes=$$(wc -c <$(W)/llava/model.safetensors | awk '{ print $$1 / 1e6 }') \
-	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,regions,$(REGION_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
+	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
 	mv $(W)/card $(SHIP)/README.md

@@ -177,6 +177,14 @@ t "is whole" 0 sh -c "mm-encode -m joined '$A/images/a.png' | mm-project -m join
 t "unequal numbers" 65 sh -c "cat px.mmt ids.mmt ids.mmt | mm-train contrastive -m '$C/model' -o x -"
 has "both are named" err '30 pictures and 60 texts'
 t "no text tower" 69 mm-train contrastive -m "$A/model" --images "$A/images" -o x "$A/pretrain.json"
+sed 's/"patch_size": 14/& , "initializer": "neighbours"/' clip.json >near.json
+t "a tower that looks at neighbours" 0 mm-train contrastive --config near.json --tokenizer ctok --images "$A/images" \
+    --steps 30 -B 6 --lr 0.005 -o near "$A/pretrain.json"
+t "learns them too" 0 awk -F '[:,]' '{ l = $4 } END { exit !(l < 1) }' near/log.jsonl
+t "and mm-encode takes it" 0 sh -c "mm-encode -m near --pool '$A/images/a.png' | mm-ls"
+sed 's/"patch_size": 14/& , "initializer": "luck"/' clip.json >luck.json
+t "no such initializer" 65 mm-train contrastive --config luck.json --tokenizer ctok --images "$A/images" -o x "$A/pretrain.json"
+has "it is named" err 'no initializer luck'
 # --- regions
 R=$GOLDEN/train/regions
 regions() { # OUT OPTION...: as the reference was run
