@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ struct outliers {
 
 /* Scratch of one thread. */
 struct work {
+    _Alignas(64) _Atomic size_t next; /* of its tiles */
     union {
         struct mm_wmat_f32 f32;
         struct {
@@ -65,7 +67,7 @@ struct job {
     size_t mr8;             /* rows of a group of int8: at most; or, few: exactly */
     size_t parts8;          /* of each group, prepared by one thread */
     bool few;               /* int8 in one group, filled up to 1, 2, 4 or 8 rows */
-    size_t threads;
+    size_t threads, tiles;
     size_t tile_rows; /* of every tile but the last: a multiple of MM_MR and MM_MR8 */
     const float *a;       /* chunks of k; in each [kc][mr] for each group of at most MM_MR rows */
     float *a_to;          /* a, to be written */
@@ -398,9 +400,8 @@ static size_t tiles_of(const struct job *j, const struct mm_wmat *m)
     return mm_div_up(j->rows, j->tile_rows) * tiles_across(j, m);
 }
 
-static void mul_tile(void *arg, size_t tile, int thread)
+static void mul_tile(const struct job *j, size_t tile, struct work *w)
 {
-    const struct job *j = arg;
     int i = 0;
 
     for (; tile >= tiles_of(j, j->m[i]); i++)
@@ -417,7 +418,30 @@ static void mul_tile(void *arg, size_t tile, int thread)
     while (t.p1 < p1) {
         t.p0 = t.p1;
         t.p1 = mm_min_size(t.p0 + together, p1);
-        mul_panels(j, &t, &j->work[thread]);
+        mul_panels(j, &t, w);
+    }
+}
+
+/* The tiles of a thread lie one behind the other: what is fetched ahead of one is the next. */
+static size_t first_tile(const struct job *j, size_t thread)
+{
+    return thread * j->tiles / j->threads;
+}
+
+/* One tile: of the thread's own, or, when it has none left, of another's. */
+static void mul_some_tile(void *arg, size_t call, int thread)
+{
+    const struct job *j = arg;
+
+    (void)call;
+    for (size_t i = 0; i < j->threads; i++) {
+        const size_t whose = ((size_t)thread + i) % j->threads, end = first_tile(j, whose + 1);
+        _Atomic size_t *next = &j->work[whose].next;
+        size_t tile = atomic_load(next);
+        if (tile < end && (tile = atomic_fetch_add(next, 1)) < end) {
+            mul_tile(j, tile, &j->work[thread]);
+            return;
+        }
     }
 }
 
@@ -508,7 +532,6 @@ int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct
     struct job j = { .k = mm_kern(), .y = y, .x = x, .rows = rows, .m = m, .b = b, .n = n, .a = x };
     const bool int8 = (arith & MM_ARITH_FAST) && j.k->int8;
     void *own = NULL;
-    size_t tiles = 0;
 
     if (!rows || !n)
         return 0;
@@ -525,11 +548,13 @@ int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct
             j.groups = mm_div_up(rows, MM_MR);
     }
     for (int i = 0; i < n; i++)
-        tiles += tiles_of(&j, m[i]);
+        j.tiles += tiles_of(&j, m[i]);
     if (!allocate(&j, p, &own))
         return MM_ENOMEM;
     prepare(&j, p);
-    mm_pool_run(p, tiles, mul_tile, &j);
+    for (size_t t = 0; t < j.threads; t++)
+        atomic_init(&j.work[t].next, first_tile(&j, t));
+    mm_pool_run(p, j.tiles, mul_some_tile, &j);
     free(own);
     return 0;
 }
