@@ -24,7 +24,7 @@ SHIP ?= lib/models/small/llava
 CLIP_STEPS ?= 12500
 LM_STEPS ?= 500
 ALIGN_STEPS ?= 200
-TALK_STEPS ?= 12000
+TALK_STEPS ?= 8000
 # samples of one
 CLIP_BATCH ?= 32
 LM_BATCH ?= 16
