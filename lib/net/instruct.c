@@ -10,7 +10,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 
-enum { MAX_PROMPT = 1 << 20, MAX_TURN = 8000 };
+enum { MAX_PROMPT = 1 << 20, MAX_TURN = 8000, FAR = 100 /* sides of a picture */ };
 
 static const char white[] = " \t\r\n";
 
@@ -174,6 +174,8 @@ static int add_picture(struct mm_pictures *p, const json_t *o, struct mm_err *e)
     p->n++;
     pic->width = mm_json_num(o, "width", 0, e);
     pic->height = mm_json_num(o, "height", 0, e);
+    if (e->code < 0)
+        return mm_err_prefix(e, "image %zu", p->n - 1);
     pic->id = mm_io_stem(file);
     pic->file = strdup(file);
     return pic->id != NULL && pic->file != NULL ? 0 : no_memory(e);
@@ -220,7 +222,7 @@ static void add_line(struct mm_buf *b, const char *s)
     }
 }
 
-/* A fraction as the paper has it: at most three decimals, at least one. */
+/* A fraction, at most FAR, as the paper has it: at most three decimals, at least one. */
 static void add_fraction(struct mm_buf *b, double v)
 {
     char s[32];
@@ -229,6 +231,18 @@ static void add_fraction(struct mm_buf *b, double v)
     while (s[n - 1] == '0' && s[n - 2] != '.')
         n--;
     mm_buf_add(b, s, (size_t)n);
+}
+
+/* The picture that annotation o belongs to, or NULL: it is none of these. */
+static int owner(struct mm_picture **pic, const struct mm_pictures *p, const struct place *index,
+                 const json_t *o, struct mm_err *e)
+{
+    const json_t *number = json_object_get(o, "image_id");
+
+    if (!json_is_integer(number))
+        return mm_err_set(e, MM_EDATA, "no number image_id");
+    *pic = find(p, index, json_integer_value(number));
+    return 0;
 }
 
 static int add_box(struct mm_picture *p, const char *category, const json_t *box, struct mm_err *e)
@@ -244,13 +258,18 @@ static int add_box(struct mm_picture *p, const char *category, const json_t *box
             return mm_err_set(e, MM_EDATA, "bbox is not four numbers");
         v[i] = json_number_value(json_array_get(box, i));
     }
+    v[2] += v[0];
+    v[3] += v[1];
+    for (int i = 0; i < 4; i++) {
+        v[i] /= i % 2 ? p->height : p->width;
+        if (!(fabs(v[i]) <= FAR))
+            return mm_err_set(e, MM_EDATA, "bbox is far outside of image %lld", p->number);
+    }
     add_line(&p->boxes, category);
     mm_buf_str(&p->boxes, ": [");
     for (int i = 0; i < 4; i++) {
-        const double at = i < 2 ? v[i] : v[i - 2] + v[i];
-
         mm_buf_str(&p->boxes, i > 0 ? ", " : "");
-        add_fraction(&p->boxes, at / (i % 2 ? p->height : p->width));
+        add_fraction(&p->boxes, v[i]);
     }
     mm_buf_char(&p->boxes, ']');
     return p->boxes.failed ? no_memory(e) : 0;
@@ -278,10 +297,11 @@ static int read_captions(struct mm_pictures *p, struct place **index, const char
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i);
         const char *s = json_string_value(json_object_get(o, "caption"));
-        struct mm_picture *pic = find(p, *index, json_integer_value(json_object_get(o, "image_id")));
+        struct mm_picture *pic = NULL;
 
-        if (s == NULL)
-            rc = mm_err_set(e, MM_EDATA, "annotation %zu: no caption", i);
+        rc = s != NULL ? owner(&pic, p, *index, o, e) : mm_err_set(e, MM_EDATA, "no caption");
+        if (rc < 0)
+            mm_err_prefix(e, "annotation %zu", i);
         else if (pic != NULL) {
             add_line(&pic->captions, s);
             rc = pic->captions.failed ? no_memory(e) : 0;
@@ -303,12 +323,14 @@ static int read_boxes(struct mm_pictures *p, const struct place *index, const ch
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i);
         const char *name = category(kinds, json_integer_value(json_object_get(o, "category_id")));
-        struct mm_picture *pic = find(p, index, json_integer_value(json_object_get(o, "image_id")));
+        struct mm_picture *pic = NULL;
 
-        if (pic == NULL)
+        rc = owner(&pic, p, index, o, e);
+        if (rc == 0 && pic == NULL)
             continue;
-        rc = name == NULL ? mm_err_set(e, MM_EDATA, "unknown category")
-                          : add_box(pic, name, json_object_get(o, "bbox"), e);
+        if (rc == 0)
+            rc = name == NULL ? mm_err_set(e, MM_EDATA, "unknown category")
+                              : add_box(pic, name, json_object_get(o, "bbox"), e);
         if (rc < 0)
             mm_err_prefix(e, "annotation %zu", i);
     }

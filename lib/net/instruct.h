@@ -51,7 +51,8 @@ struct mm_pictures {
 
 /* mm_pictures_read: COCO's captions file, and instances for the boxes (or NULL).
  * Boxes are fractions of width and height, rounded to three decimals.  MM_ENOENT;
- * MM_EDATA: no COCO, a picture without size, an id twice, an unknown category.
+ * MM_EDATA: no COCO, a picture without size, an id twice, an annotation that names no
+ * picture, an unknown category, a box far outside of its picture.
  * Annotations of pictures that the captions file lacks are passed over. */
 MM_MUST_CHECK int mm_pictures_read(struct mm_pictures *p, const char *captions,
                                    const char *instances, struct mm_err *e);

@@ -128,12 +128,54 @@ static void test_context(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+#define IMAGE "{\"images\":[{\"id\":0,\"file_name\":\"a.png\",\"width\":8,\"height\":8}],\"annotations\":["
+#define DOG "{\"categories\":[{\"id\":2,\"name\":\"dog\"}],\"annotations\":[{\"category_id\":2,"
+
+/* captions, boxes (NULL: none), and what is wrong with them */
+static const struct {
+    const char *c, *b, *msg;
+} odd[] = {
+    { "{\"images\":[{\"id\":1,\"file_name\":\"a.png\",\"width\":\"8\"}],\"annotations\":[]}", NULL,
+      "c: image 0: width: not a number" },
+    { IMAGE "{\"caption\":\"a\"}]}", NULL, "c: annotation 0: no number image_id" },
+    { IMAGE "{\"caption\":\"a\",\"image_id\":0.0}]}", NULL, "c: annotation 0: no number image_id" },
+    { IMAGE "{\"image_id\":0}]}", NULL, "c: annotation 0: no caption" },
+    { IMAGE "]}", DOG "\"bbox\":[0,0,1,1]}]}", "b: annotation 0: no number image_id" },
+    { IMAGE "]}", DOG "\"image_id\":0,\"bbox\":[1e300,0,1,1]}]}",
+      "b: annotation 0: bbox is far outside of image 0" },
+    { IMAGE "]}", DOG "\"image_id\":0,\"bbox\":[1e308,0,1e308,1]}]}",
+      "b: annotation 0: bbox is far outside of image 0" },
+    { IMAGE "]}", DOG "\"image_id\":0,\"bbox\":[0,0,1]}]}", "b: annotation 0: bbox is not four numbers" },
+};
+
+static void test_odd_coco(void **state)
+{
+    char dir[] = "/tmp/mm-instruct.XXXXXX";
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+        struct mm_pictures p;
+        struct mm_err e = { 0 };
+
+        write_file("c", odd[i].c);
+        write_file("b", odd[i].b != NULL ? odd[i].b : "");
+        assert_int_equal(mm_pictures_read(&p, "c", odd[i].b != NULL ? "b" : NULL, &e), MM_EDATA);
+        assert_string_equal(e.msg, odd[i].msg);
+    }
+    assert_int_equal(unlink("b") + unlink("c"), 0);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_context),
+        cmocka_unit_test(test_odd_coco),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
