@@ -32,7 +32,7 @@ static const char help[] =
     "      --model NAME        the endpoint's name of the model\n"
     "      --llm MODEL         ask mm-llm instead; --llm-option OPT: one more of its options\n"
     "  -j N                    requests in flight, or items together (4)\n"
-    "      --temperature T     of the answers;  --tokens N  at most so many (1024)\n"
+    "      --temperature T     of the answers;  --tokens N  at most so many (1024; 0: its own)\n"
     "      --tries N           attempts per request (6);  --timeout S (120)  --backoff S (1)\n"
     "      --stats             count what is in files, by type\n"
     "      --array             files as one JSON array on standard output\n";
@@ -87,7 +87,7 @@ struct app {
     struct mm_pictures pics;
     struct task *task; /* [n] what is not there yet, in order */
     size_t n;
-    json_t *done;      /* keys "type/id" */
+    json_t *done[MM_NINSTRUCT]; /* keys: the pictures' files */
     int out, rejects;  /* descriptors, -1: not open */
     size_t made[MM_NINSTRUCT], rejected, failed, row; /* row: failures one after the other */
     struct mm_progress progress;
@@ -99,16 +99,14 @@ struct app {
 static int mark_done(void *user, const json_t *o, const char *path, struct mm_err *e)
 {
     struct app *a = user;
-    const char *id = json_string_value(json_object_get(o, "id"));
-    const char *type = json_string_value(json_object_get(o, "type"));
-    char key[512];
+    const char *image = json_string_value(json_object_get(o, "image")); /* an id may be that of two */
+    const int type = mm_instruct_type(json_string_value(json_object_get(o, "type")));
 
-    if (id == NULL || mm_instruct_type(type) < 0)
-        return mm_err_set(e, MM_EDATA, "%s: a line without id and type: no file of mm-instruct", path);
+    if (image == NULL || type < 0)
+        return mm_err_set(e, MM_EDATA, "%s: a line without image and type: no file of mm-instruct", path);
     if (json_is_true(json_object_get(o, "again")))
         return 0;
-    snprintf(key, sizeof(key), "%s/%s", type, id);
-    return json_object_set_new(a->done, key, json_true()) == 0
+    return json_object_set_new(a->done[type], image, json_true()) == 0
                ? 0 : mm_err_set(e, MM_ENOMEM, "%s: out of memory", path);
 }
 
@@ -133,7 +131,8 @@ static int open_lines(struct app *a, int *fd, const char *path, bool mark, struc
 static int reject(struct app *a, const struct task *t, const char *why, const char *msg, const char *text,
                   bool again, struct mm_err *e)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s}", "id", t->pic->id, "type", mm_instruct_name(t->type), "why", why);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "id", t->pic->id, "image", t->pic->file, "type",
+                          mm_instruct_name(t->type), "why", why);
 
     a->rejected++;
     if (msg != NULL && *msg)
@@ -154,15 +153,16 @@ static int emit(struct app *a, size_t i, const struct mm_remote_reply *r, struct
     int rc;
 
     mm_progress_step(&a->progress, i + 1);
-    if (r->code == MM_EIO) {
-        a->failed++;
-        rc = reject(a, t, why, r->msg, NULL, true, e);
-        return rc < 0 || ++a->row < GIVE_UP ? rc
+    if (r->code != 0) {
+        const bool again = r->code == MM_EIO;
+
+        a->failed += again;
+        a->row += again || strncmp(why, "http-", 5) == 0; /* 400: perhaps this question, perhaps all */
+        rc = reject(a, t, why, r->msg, NULL, again, e);
+        return rc < 0 || a->row < GIVE_UP ? rc
             : mm_err_set(e, MM_EIO, "%d requests one after the other failed, the last: %s: %s", GIVE_UP, why, r->msg);
     }
     a->row = 0;
-    if (r->code != 0)
-        return reject(a, t, why, r->msg, NULL, false, e);
     why = strcmp(r->finish, "length") == 0 ? "truncated"
           : strcmp(r->finish, "content_filter") == 0 ? "filtered" : mm_instruct_parse(&turns, t->type, r->text);
     if (why != NULL)
@@ -261,6 +261,7 @@ static void flat_prompt(struct mm_buf *lines, const struct app *a, const struct 
 struct llm_run {
     struct app *a;
     size_t at, end; /* the task of the next answer */
+    bool failed;    /* here, not in the child */
 };
 
 /* An answer line of mm-llm. */
@@ -292,6 +293,7 @@ static int take_line(void *user, const char *line, size_t n, struct mm_err *e)
     }
     if (rc == 0)
         rc = emit(run->a, run->at++, &r, e);
+    run->failed = rc < 0;
     mm_remote_reply_free(&r);
     json_decref(o);
     return rc;
@@ -314,7 +316,7 @@ static int run_llm(struct app *a, struct mm_err *e)
     for (int i = 0; i < o->n_llm_options; i++)
         argv[18 + i] = o->llm_options[i];
     for (size_t at = 0; rc == 0 && at < a->n; at += CHUNK) {
-        struct llm_run run = { a, at, at + CHUNK < a->n ? at + CHUNK : a->n };
+        struct llm_run run = { a, at, at + CHUNK < a->n ? at + CHUNK : a->n, false };
         struct mm_err child = { 0 };
 
         mm_buf_reset(&b);
@@ -322,7 +324,7 @@ static int run_llm(struct app *a, struct mm_err *e)
             flat_prompt(&b, a, &a->task[i]);
         rc = b.failed ? mm_err_set(&child, MM_ENOMEM, "out of memory")
                       : mm_child_run((char *const *)(const void *)argv, b.p, b.n, take_line, &run, &child);
-        if (run.at == run.end)
+        if (run.at == run.end && !run.failed)
             rc = 0; /* with --keep-going its status tells of items, which are told of by line */
         else if (rc == 0)
             rc = mm_err_set(&child, MM_EIO, "mm-llm ended before its answers");
@@ -426,13 +428,9 @@ static int list_tasks(struct app *a, struct mm_err *e)
         const struct mm_picture *pic = &a->pics.v[i];
 
         bare += pic->captions.n == 0;
-        for (int t = 0; t < MM_NINSTRUCT && pic->captions.n > 0; t++) {
-            char key[512];
-
-            snprintf(key, sizeof(key), "%s/%s", mm_instruct_name((enum mm_instruct)t), pic->id);
-            if (a->o->types[t] && json_object_get(a->done, key) == NULL)
+        for (int t = 0; t < MM_NINSTRUCT && pic->captions.n > 0; t++)
+            if (a->o->types[t] && json_object_get(a->done[t], pic->file) == NULL)
                 a->task[a->n++] = (struct task){ pic, (enum mm_instruct)t };
-        }
     }
     if (bare > 0)
         mm_cmd_warn(a->cmd, "%zu pictures have no caption and are passed over", bare);
@@ -441,7 +439,7 @@ static int list_tasks(struct app *a, struct mm_err *e)
 
 static int generate(const struct opts *o, struct mm_cmd *cmd)
 {
-    struct app a = { .o = o, .cmd = cmd, .done = json_object(), .out = -1, .rejects = -1 };
+    struct app a = { .o = o, .cmd = cmd, .out = -1, .rejects = -1 };
     struct mm_err *e = &cmd->err;
     char path[4096];
     int rc = mm_pictures_read(&a.pics, o->captions, o->boxes, e);
@@ -450,6 +448,8 @@ static int generate(const struct opts *o, struct mm_cmd *cmd)
         prompt_path(o, path, sizeof(path), mm_instruct_name((enum mm_instruct)t));
         if (o->types[t])
             rc = mm_instruct_prompt_read(&a.prompt[t], (enum mm_instruct)t, path, e);
+        if (rc == 0 && (a.done[t] = json_object()) == NULL)
+            rc = mm_err_set(e, MM_ENOMEM, "out of memory");
     }
     if (rc == 0 && (rc = open_lines(&a, &a.out, o->out, true, e)) == 0 &&
         (rc = open_lines(&a, &a.rejects, o->rejects, !o->again, e)) == 0)
@@ -470,11 +470,12 @@ static int generate(const struct opts *o, struct mm_cmd *cmd)
         close(a.out);
     if (a.rejects >= 0)
         close(a.rejects);
-    for (int t = 0; t < MM_NINSTRUCT; t++)
+    for (int t = 0; t < MM_NINSTRUCT; t++) {
         mm_instruct_prompt_free(&a.prompt[t]);
+        json_decref(a.done[t]);
+    }
     mm_pictures_free(&a.pics);
     free(a.task);
-    json_decref(a.done);
     return rc;
 }
 
@@ -482,6 +483,8 @@ static void parse_types(struct mm_cmd *cmd, struct opts *o, char *list)
 {
     for (int t = 0; t < MM_NINSTRUCT; t++)
         o->types[t] = false;
+    if (list[strspn(list, ",")] == '\0')
+        mm_cmd_usage(cmd, "-t: no type is named");
     for (char *save = NULL, *w = strtok_r(list, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save)) {
         if (mm_instruct_type(w) < 0)
             mm_cmd_usage(cmd, "-t: '%s' is none of conversation, detail, reasoning", w);
@@ -509,7 +512,7 @@ static bool option(struct opts *o, struct mm_cmd *cmd, int c, char *arg)
         o->llm_options[o->n_llm_options++] = arg;
         break;
     case OPT_TEMPERATURE: o->remote.temperature = mm_opt_double(cmd, "--temperature", arg, 0, 2); break;
-    case OPT_TOKENS: o->remote.max_tokens = (int)mm_opt_int(cmd, "--tokens", arg, 1, 1 << 20); break;
+    case OPT_TOKENS: o->remote.max_tokens = (int)mm_opt_int(cmd, "--tokens", arg, 0, 1 << 20); break;
     case OPT_TRIES: o->remote.tries = (int)mm_opt_int(cmd, "--tries", arg, 1, 100); break;
     case OPT_TIMEOUT: o->remote.timeout = mm_opt_double(cmd, "--timeout", arg, 0.01, 86400); break;
     case OPT_BACKOFF: o->remote.backoff = mm_opt_double(cmd, "--backoff", arg, 0, 60); break;
@@ -531,6 +534,10 @@ static void check(struct mm_cmd *cmd, struct opts *o, int operands)
     }
     if (operands != 1 || o->out == NULL)
         mm_cmd_usage(cmd, "one captions file and -o are wanted");
+    if (strcmp(o->out, "-") == 0)
+        mm_cmd_usage(cmd, "-o: a file is wanted: what it holds is not asked again");
+    if (o->llm != NULL && o->remote.max_tokens == 0)
+        mm_cmd_usage(cmd, "--tokens 0: mm-llm wants a number");
     if ((o->llm != NULL) == (o->remote.endpoint != NULL))
         mm_cmd_usage(cmd, "one of --endpoint and --llm is wanted");
     if (o->llm == NULL && o->remote.model == NULL)

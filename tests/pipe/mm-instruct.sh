@@ -90,6 +90,21 @@ has "its reject may be asked again" busy.jsonl.rejects '"why":"http-429".*"again
 ask --tries 1 -t detail -o busy.jsonl busy.json 2>/dev/null
 has "and is" log 'fault 429s'
 
+coco refused 'fault 400 a' 'fault 400 b' 'fault 400 c' 'fault 400 d' 'fault 400 e' 'fine 3'
+t "an endpoint that takes no request" 74 ask -j 1 -t conversation -o refused.jsonl refused.json
+has "is told soon" err '5 requests one after the other failed, the last: http-400: too long'
+[ "$(wc -l <refused.jsonl.rejects)" = 5 ] && [ ! -s refused.jsonl ]
+ok "and not asked for the rest" $?
+t "which comes when it is run again" 0 ask -t conversation -o refused.jsonl refused.json
+has "those apart" refused.jsonl 'There is fine 3'
+
+coco same 'a cat in a' 'a cat in b'
+sed 's,a/p2,x/7,; s,a/p3,y/7,' same.json >same7.json
+t "pictures of one name in two folders: the first" 0 ask -n 1 -t conversation -o same.jsonl same7.json
+t "and then both" 0 ask -t conversation -o same.jsonl same7.json
+sed 's/.*"image":"\([^"]*\)".*/\1/' same.jsonl >images
+same "are asked about" images "$(printf 'x/7.jpg\ny/7.jpg')"
+
 t "a wrong key" 69 env MM_API_KEY=bad-secret mm-instruct --endpoint "$url" --model m -o k.jsonl two.json
 has "is told" err 'key refused: wrong key: \*\*\*'
 ! grep -q bad-secret err out k.jsonl k.jsonl.rejects
@@ -120,6 +135,9 @@ chmod +x fake/mm-llm
 t "--llm" 0 env PATH="$PWD/fake:$PATH" mm-instruct --llm x -t conversation -o l.jsonl two.json
 has "answers become records" l.jsonl '"id":"p3".*A cat\.'
 has "errors rejects" l.jsonl.rejects '"id":"p2".*"message":"too long"'
+rm l.jsonl
+t "a full disk" 74 env PATH="$PWD/fake:$PATH" mm-instruct --llm x -t conversation -o /dev/full --rejects l.jsonl two.json
+t "with --endpoint" 74 ask -t conversation -o /dev/full --rejects l.jsonl two.json
 mkdir tiny
 printf '@@ system\nHi\n@@ question\nWhat?\n' >tiny/detail.txt
 t "mm-llm itself" 0 mm-instruct --prompts tiny -t detail --tokens 8 --llm "$GOLDEN/llava/chat/model" \
@@ -142,5 +160,9 @@ t "no captions file" 66 ask -o x.jsonl none.json
 t "no backend" 64 mm-instruct -o x.jsonl two.json
 t "two backends" 64 ask --llm x -o x.jsonl two.json
 t "no such type" 64 ask -t talk -o x.jsonl two.json
+t "not a type" 64 ask -t , -o x.jsonl two.json
+t "standard output" 64 ask -o - two.json
+t "the endpoint's number of tokens" 0 ask --tokens 0 -t conversation -o tokens.jsonl two.json
+t "of mm-llm" 64 mm-instruct --tokens 0 --llm x -o x.jsonl two.json
 t "an endpoint that is no URL" 64 mm-instruct --endpoint nowhere --model m -o x.jsonl two.json
 finish
