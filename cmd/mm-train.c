@@ -364,7 +364,11 @@ static void add_line(struct train *t, const struct mm_job_report *r, double seco
 static int save(struct train *t)
 {
     struct mm_err *e = &t->cmd->err;
+    const char *unfit = mm_set_unfit(&t->job.set, t->pool);
 
+    if (unfit) /* the last checkpoint stays */
+        return mm_err_set(e, MM_EDATA, "update %" PRId64 ": '%s' has a weight that is no number",
+                          t->job.update, unfit);
     if (t->rank == 0) {
         if (write_log(t) < 0) /* first: a log may know more than the checkpoint, never less */
             return e->code;

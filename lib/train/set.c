@@ -196,6 +196,26 @@ double mm_set_norm(const struct mm_set *s, struct mm_pool *p)
     return sqrt(sum);
 }
 
+/* The squares of the weights: of f32 in f64 they are finite where the weights are. */
+static void square_weights(void *arg, size_t tile, int thread)
+{
+    const struct work *w = arg;
+    struct mm_part_of *p = &w->s->part[tile];
+    const struct mm_trained *t = &w->s->v[p->which];
+
+    (void)thread;
+    p->square = mm_optim_square((w->s->master ? w->s->master + t->at : mm_f32(t->var)) + p->from, p->n);
+}
+
+const char *mm_set_unfit(const struct mm_set *s, struct mm_pool *p)
+{
+    mm_pool_run(p, s->nparts, square_weights, &(struct work){ (struct mm_set *)s, NULL });
+    for (size_t i = 0; i < s->nparts; i++)
+        if (!isfinite(s->part[i].square))
+            return s->v[s->part[i].which].name;
+    return NULL;
+}
+
 static void round_bf16(float *to, const float *from, size_t n)
 {
     for (size_t i = 0; i < n; i++)

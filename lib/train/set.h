@@ -66,6 +66,9 @@ void mm_set_close_grad(struct mm_set *s, struct mm_pool *p);
 /* mm_set_norm: the norm of the whole gradient. */
 double mm_set_norm(const struct mm_set *s, struct mm_pool *p);
 
+/* mm_set_unfit: the name of a weight with a number that is none, or NULL. */
+const char *mm_set_unfit(const struct mm_set *s, struct mm_pool *p);
+
 /* One update. */
 struct mm_set_update {
     struct mm_optim optim;

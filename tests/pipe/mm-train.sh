@@ -254,6 +254,10 @@ printf '{ "model_type": "bert" }' >bert.json
 t "another kind of model" 69 mm-train lm --config bert.json -o x t.mmt
 t "a loss that is no number" 65 lm inf --steps 20 -B 4 --lr 1e3 --optimizer sgd --clip 0 --warmup 0 t.mmt
 has "is named" err 'the loss is'
+t "a weight that is none" 65 lm fit2 --steps 1 -B 4 --eps 0 --warmup 0 t.mmt
+has "is named too" err "update 1: 'model.embed_tokens.weight' has a weight that is no number"
+not_there "no model of it is written" fit2/model.safetensors
+not_there "and no checkpoint" fit2/state.safetensors
 t "a full disk" 74 sh -c "ulimit -f 1; trap '' XFSZ; mm-train lm -m '$L/model' -o full --steps 1 t.mmt"
 not_there "leaves no half checkpoint" full/state.safetensors
 finish
