@@ -45,6 +45,7 @@ static int contrastive_open(struct mm_job *j, struct mm_err *e)
     if ((rc = mm_pairs_open(&l->pairs, &ps, e)) < 0)
         return rc;
     j->nsamples = mm_pairs_count(l->pairs);
+    j->data = mm_pairs_hash(l->pairs);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/rng.h"
 
 #define MARK "<image>"
 enum { MOST_TURNS = 256, MOST_BYTES = 1 << 30 };
@@ -17,6 +18,7 @@ struct mm_convs {
     size_t nroot, root_cap;
     json_t **v;           /* [n] borrowed */
     size_t n, cap;
+    uint64_t hash;
 };
 
 /* --- reading ------------------------------------------------------------------------- */
@@ -75,6 +77,7 @@ int mm_convs_open(struct mm_convs **out, char *const *path, int n, struct mm_err
         if ((rc = mm_io_slurp(path[i], MOST_BYTES, &text, &size, e)) == 0 &&
             (rc = add_text(c, text, size, e)) < 0)
             mm_err_prefix(e, "%s", path[i]);
+        c->hash = rc == 0 ? mm_hash64_add(c->hash, text, size) : 0;
         free(text);
     }
     if (rc < 0)
@@ -98,6 +101,11 @@ void mm_convs_free(struct mm_convs *c)
 size_t mm_convs_count(const struct mm_convs *c)
 {
     return c->n;
+}
+
+uint64_t mm_convs_hash(const struct mm_convs *c)
+{
+    return c->hash;
 }
 
 const char *mm_convs_id(const struct mm_convs *c, size_t i)

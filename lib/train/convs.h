@@ -28,6 +28,7 @@ MM_MUST_CHECK int mm_convs_open(struct mm_convs **c, char *const *path, int n, s
 void mm_convs_free(struct mm_convs *c); /* takes NULL */
 
 size_t mm_convs_count(const struct mm_convs *c);
+uint64_t mm_convs_hash(const struct mm_convs *c); /* of the files */
 const char *mm_convs_id(const struct mm_convs *c, size_t i);    /* "" if it has none */
 const char *mm_convs_image(const struct mm_convs *c, size_t i); /* NULL: text only */
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "tensor/tape.h"
 #include "train/exchange.h"
 #include "train/fold.h"
@@ -230,6 +231,16 @@ static void put(json_t *o, const char *key, const char *fmt, ...)
     json_object_set_new(o, key, json_string(text));
 }
 
+/* Which weights are trained. */
+static uint64_t hash_names(const struct mm_set *s)
+{
+    uint64_t h = mm_hash64("", 0);
+
+    for (size_t i = 0; i < s->n; i++)
+        h = mm_hash64_add(h, s->v[i].name, strlen(s->v[i].name) + 1);
+    return h;
+}
+
 json_t *mm_job_settings(const struct mm_job *j)
 {
     const struct mm_job_spec *s = j->spec;
@@ -240,6 +251,9 @@ json_t *mm_job_settings(const struct mm_job *j)
     put(o, "objective", "%s", j->objective->name);
     put(o, "model", "%016" PRIx64, j->model);
     put(o, "samples", "%zu", j->nsamples);
+    put(o, "data", "%016" PRIx64, j->data);
+    put(o, "trained", "%zu tensors, %016" PRIx64, j->set.n, hash_names(&j->set));
+    put(o, "precision", "%s", s->bf16 ? "bf16" : "f32");
     put(o, "steps", "%" PRId64, j->steps);
     put(o, "batch", "%zu x %zu", s->batch, s->accumulate);
     put(o, "seed", "%" PRIu64, s->seed);

@@ -63,7 +63,8 @@ struct mm_job;
 struct mm_objective {
     const char *name, *what; /* what: a line for --help */
     double lr;               /* default */
-    /* open: models and samples of j->spec; fills in j->own, nsamples, length, set, model. */
+    /* open: models and samples of j->spec; fills in j->own, nsamples, length, set, model,
+     * data. */
     int (*open)(struct mm_job *j, struct mm_err *e);
     void (*close)(void *own); /* takes NULL */
     /* count: trained tokens (or pairs) of a micro-batch.  Negative: j->ctx.err is set. */
@@ -90,6 +91,7 @@ struct mm_job {
     size_t nsamples;
     const int32_t *length; /* [nsamples] for grouping, negative: no picture; NULL: all alike */
     uint64_t model;        /* fingerprint of what it starts from */
+    uint64_t data;         /* and of the samples, but for what pictures hold */
     /* the rest is job.c's */
     struct mm_order *order;
     struct mm_fold *fold;

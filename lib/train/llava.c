@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/rng.h"
 #include "model/llm.h"
 #include "model/projector.h"
 #include "model/vision.h"
@@ -183,7 +184,12 @@ int mm_llava_open(struct mm_job *j, const struct mm_llava_stage *stage, struct m
     if ((rc = open_models(l, e)) < 0 || (rc = open_data(l, stage, e)) < 0 ||
         (rc = choose(j, l, stage, e)) < 0)
         return rc;
+    const char *template = mm_template_name(l->cs.template);
     j->nsamples = mm_convs_count(l->convs);
+    j->data = mm_convs_hash(l->convs);
+    j->data = mm_hash64_add(j->data, &l->cs.context, sizeof(l->cs.context));
+    j->data = mm_hash64_add(j->data, template, strlen(template));
+    j->data = mm_hash64_add(j->data, &l->vision.pre.aspect, sizeof(l->vision.pre.aspect));
     j->length = l->length;
     j->model = l->llm.fingerprint ^ (l->connector ? mm_ckpt_fingerprint(l->connector) : 0);
     return 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "model/llama.h"
 #include "train/corpus.h"
 #include "train/export.h"
@@ -65,6 +66,8 @@ static int lm_open(struct mm_job *j, struct mm_err *e)
         (rc = mm_set_add(&j->set, mm_llama_params(l->m), &set, e)) < 0)
         return rc;
     j->nsamples = l->corpus.rows;
+    j->data = mm_hash64_add(mm_hash64(&l->corpus.row, sizeof(l->corpus.row)), l->corpus.ids,
+                            l->corpus.n * sizeof(*l->corpus.ids));
     j->model = mm_ckpt_fingerprint(l->ck);
     return 0;
 }

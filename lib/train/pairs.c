@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/rng.h"
 #include "stream/cmdio.h"
 #include "stream/operand.h"
 #include "train/convs.h"
@@ -158,6 +159,14 @@ int mm_pairs_open(struct mm_pairs **out, const struct mm_pairs_spec *s, struct m
 size_t mm_pairs_count(const struct mm_pairs *p)
 {
     return p->texts.n;
+}
+
+uint64_t mm_pairs_hash(const struct mm_pairs *p)
+{
+    const uint64_t h = p->convs ? mm_convs_hash(p->convs)
+                                : mm_hash64(p->px, p->pictures * view(p) * sizeof(*p->px));
+
+    return mm_hash64_add(h, p->texts.ids, p->texts.n * (size_t)p->texts.context * sizeof(*p->texts.ids));
 }
 
 const int32_t *mm_pairs_ids(const struct mm_pairs *p, size_t i)

@@ -25,6 +25,7 @@ MM_MUST_CHECK int mm_pairs_open(struct mm_pairs **p, const struct mm_pairs_spec 
                                 struct mm_err *e);
 void mm_pairs_free(struct mm_pairs *p); /* takes NULL */
 size_t mm_pairs_count(const struct mm_pairs *p);
+uint64_t mm_pairs_hash(const struct mm_pairs *p); /* of what was read */
 
 /* mm_pairs_ids: ids of text i [context], zeros behind its end. */
 const int32_t *mm_pairs_ids(const struct mm_pairs *p, size_t i);

@@ -54,6 +54,7 @@ static int region_open(struct mm_job *j, struct mm_err *e)
     if ((rc = mm_regions_open(&l->regions, s->data, s->ndata, &texts, e)) < 0)
         return rc;
     j->nsamples = mm_regions_count(l->regions);
+    j->data = mm_regions_hash(l->regions);
     return 0;
 }
 

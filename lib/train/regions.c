@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/rng.h"
 
 enum { MOST_BYTES = 1 << 30 };
 
@@ -24,6 +25,7 @@ struct mm_regions {
     size_t nv, cap;
     struct mm_texts texts;
     json_t *number;      /* phrase -> its number */
+    uint64_t hash;
 };
 
 void mm_regions_free(struct mm_regions *r)
@@ -167,6 +169,7 @@ static int read_file(struct mm_regions *r, const char *path, struct mm_err *e)
             mm_err_prefix(e, "%s: element %zu", path, number);
         json_decref(j);
     }
+    r->hash = rc == 0 ? mm_hash64_add(r->hash, text, size) : 0;
     free(text);
     return rc;
 }
@@ -196,6 +199,11 @@ int mm_regions_open(struct mm_regions **out, char *const *path, int n, const str
 size_t mm_regions_count(const struct mm_regions *r)
 {
     return r->n;
+}
+
+uint64_t mm_regions_hash(const struct mm_regions *r)
+{
+    return r->hash;
 }
 
 const char *mm_regions_image(const struct mm_regions *r, size_t i)

@@ -27,6 +27,7 @@ MM_MUST_CHECK int mm_regions_open(struct mm_regions **r, char *const *path, int 
 void mm_regions_free(struct mm_regions *r); /* takes NULL */
 
 size_t mm_regions_count(const struct mm_regions *r); /* pictures */
+uint64_t mm_regions_hash(const struct mm_regions *r); /* of the files */
 const char *mm_regions_image(const struct mm_regions *r, size_t i);
 
 /* mm_regions_of: the n regions of picture i, those of a box one after another. */

@@ -95,9 +95,9 @@ static int compare(const char *path, const json_t *was, const json_t *is, struct
     json_object_foreach((json_t *)is, key, v) {
         const json_t *old = json_object_get(was, key);
 
-        if (!json_equal((json_t *)old, v))
+        if (old && !json_equal((json_t *)old, v)) /* what is not told is not compared */
             return mm_err_set(e, MM_EDATA, "%s: made with %s '%s', now it is '%s'", path, key,
-                              old ? json_string_value(old) : "(none)", json_string_value(v));
+                              json_string_value(old), json_string_value(v));
     }
     return 0;
 }

@@ -13,7 +13,8 @@
 
 #include "train/set.h"
 
-/* mm_saved_write: settings is an object of strings, compared when the run goes on. */
+/* mm_saved_write: settings is an object of strings, compared when the run goes on (those that
+ * the file has). */
 MM_MUST_CHECK int mm_saved_write(const char *path, const struct mm_set *s, int64_t updates,
                                 const json_t *settings, struct mm_err *e);
 

@@ -53,6 +53,16 @@ t "a checkpoint is not overwritten" 64 lm whole --epochs 8 t.mmt
 has "it says how to go on" err 'go on with --resume'
 t "nor taken by another run" 65 lm whole --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.005 --resume t.mmt
 has "the setting that differs is named" err "made with rates '0.004 0 0', now it is '0.005 0 0'"
+again() { mm-train lm -m "$L/model" -o whole --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.004 --resume "$@"; }
+t "nor with other weights frozen" 65 again --freeze '*mlp*' t.mmt
+has "which is told" err "made with trained '21 tensors"
+t "nor with other roundings" 65 again --bf16 t.mmt
+mm-pack "$L/inputs.safetensors" | mm-cut -w 'name=tokens' -a kind=tokens | mm-unpack -o unpacked >/dev/null
+"$PYTHON" -c 'import numpy, glob; f = glob.glob("unpacked/*.npy")[0]; a = numpy.load(f); numpy.save("other.npy", a[::-1])'
+mm-pack --kind tokens other.npy >other.mmt
+t "nor with other data" 65 again other.mmt
+has "which is told too" err 'made with data'
+t "the same are taken" 0 again t.mmt
 printf 'x' | dd of=cut/state.safetensors bs=1 seek=3 conv=notrunc 2>/dev/null
 t "a broken checkpoint" 65 lm cut --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.004 --resume t.mmt
 
