@@ -44,28 +44,42 @@ static void conversations(struct mm_buf *b, const struct mm_synth_item *it)
     mm_buf_char(b, ']');
 }
 
-/* Expressions that mean object k alone, each once, as JSON strings; returns how many. */
-static int expressions(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_view *v, int k)
+/* Expressions that mean object k alone, each once, into zeroed said; returns how many. */
+static int expressions(struct mm_buf said[EXPRESSIONS], const struct mm_synth_item *it,
+                       const struct mm_view *v, int k)
 {
-    struct mm_buf said[EXPRESSIONS] = { { 0 } };
     struct mm_rng r;
     int n = 0;
 
     mm_rng_of(&r, it->s.paint, (uint64_t)k, REFER);
     for (int i = 0; i < EXPRESSIONS; i++) {
-        bool again = !mm_expression(&said[i], v, k, i, &r);
+        bool again = !mm_expression(&said[n], v, k, i, &r);
 
-        b->failed |= said[i].failed;
-        for (int j = 0; j < i && !again; j++)
-            again = said[j].n == said[i].n && memcmp(said[j].p, said[i].p, said[i].n) == 0;
+        for (int j = 0; j < n && !again; j++)
+            again = said[j].n == said[n].n && memcmp(said[j].p, said[n].p, said[n].n) == 0;
         if (again)
-            continue;
-        mm_buf_str(b, n++ > 0 ? "," : "");
+            mm_buf_reset(&said[n]);
+        else
+            n++;
+    }
+    return n;
+}
+
+/* Appends them as JSON strings. */
+static void list_expressions(struct mm_buf *b, const struct mm_synth_item *it,
+                             const struct mm_view *v, int k)
+{
+    struct mm_buf said[EXPRESSIONS] = { { 0 } };
+    const int n = expressions(said, it, v, k);
+
+    for (int i = 0; i < n; i++) {
+        mm_buf_str(b, i > 0 ? "," : "");
         mm_json_quote(b, said[i].p, said[i].n);
     }
-    for (int i = 0; i < EXPRESSIONS; i++)
+    for (int i = 0; i < EXPRESSIONS; i++) {
+        b->failed |= said[i].failed;
         mm_buf_free(&said[i]);
-    return n;
+    }
 }
 
 /* A sound of a sequence: when it begins in seconds. */
@@ -112,7 +126,7 @@ static void object(struct mm_buf *b, const struct mm_synth_item *it, const struc
                       it->ext[k].w, it->ext[k].h, it->ext[k].area);
     if (it->s.tier != MM_WORDS) {
         mm_buf_str(b, ",\"expressions\":[");
-        expressions(b, it, v, k);
+        list_expressions(b, it, v, k);
         mm_buf_char(b, ']');
     }
     mm_buf_char(b, '}');
@@ -303,6 +317,13 @@ void mm_doc_coco_captions(struct mm_buf *b, const struct mm_synth_item *it, cons
     mm_buf_free(&text);
 }
 
+/* What pycocotools wants of every file beside annotations and images. */
+void mm_doc_coco_info(struct mm_buf *b, const struct mm_synth_opts *o)
+{
+    mm_buf_printf(b, "\"info\":{\"description\":\"mm-synth, seed %" PRIu64 ", %s\"},\"licenses\":[]",
+                  o->scene.seed, mm_split_name(o->scene.split));
+}
+
 static void one_category(struct mm_buf *b, int id, const char *name, const char *super)
 {
     mm_buf_printf(b, "%s{\"id\":%d,\"name\":", b->n > 0 ? "," : "", id);
@@ -312,60 +333,81 @@ static void one_category(struct mm_buf *b, int id, const char *name, const char 
 
 void mm_doc_coco_categories(struct mm_buf *b, const struct mm_synth_opts *o)
 {
+    struct mm_buf list = { 0 };
+
     for (int i = 0; i < MM_NSHAPES && (o->scene.tiers & 1 << MM_SHAPES); i++)
-        one_category(b, 1 + i, mm_shape_name(i), "shape");
+        one_category(&list, 1 + i, mm_shape_name(i), "shape");
     if (o->scene.tiers & 1 << MM_WORDS)
-        one_category(b, CATEGORY_WORD, "word", "word");
+        one_category(&list, CATEGORY_WORD, "word", "word");
     for (int i = 0; o->scene.tiers & 1 << MM_THINGS && i < mm_sprites_count(o->sprites); i++)
-        one_category(b, CATEGORY_NOUN + i, mm_sprites_noun(o->sprites, i), "thing");
+        one_category(&list, CATEGORY_NOUN + i, mm_sprites_noun(o->sprites, i), "thing");
+    mm_buf_str(b, "\"categories\":[");
+    mm_buf_add(b, list.p, list.n);
+    mm_buf_char(b, ']');
+    b->failed |= list.failed;
+    mm_buf_free(&list);
 }
 
-/* Words of a JSON string as a list of them: "the red star" -> "the","red","star". */
-static void tokens(struct mm_buf *b, const char *s, size_t n)
+/* "the red star" -> "the","red","star". */
+static void tokens(struct mm_buf *b, const struct mm_buf *said)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == ' ')
-            mm_buf_str(b, "\",\"");
-        else
-            mm_buf_char(b, s[i]);
+    for (size_t i = 0; i < said->n;) {
+        const size_t n = strcspn(said->p + i, " ");
+
+        mm_buf_str(b, i > 0 ? "," : "");
+        mm_json_quote(b, said->p + i, n);
+        i += n + 1;
     }
+}
+
+static void sentence(struct mm_buf *b, const struct mm_buf *said, uint64_t id)
+{
+    mm_buf_printf(b, "{\"sent_id\":%" PRIu64 ",\"sent\":", id);
+    mm_json_quote(b, said->p, said->n);
+    mm_buf_str(b, ",\"raw\":");
+    mm_json_quote(b, said->p, said->n);
+    mm_buf_str(b, ",\"tokens\":[");
+    tokens(b, said);
+    mm_buf_str(b, "]}");
+}
+
+static void ref(struct mm_buf *b, const struct mm_synth_item *it, int k, const struct mm_buf *said,
+                int n)
+{
+    const uint64_t id = 8 * it->s.index + (uint64_t)k + 1;
+
+    mm_buf_printf(b, "{\"ref_id\":%" PRIu64 ",\"ann_id\":%" PRIu64 ",\"image_id\":%" PRIu64
+                  ",\"category_id\":%d,\"file_name\":\"images/%s.png\",\"split\":\"%s\",\"sent_ids\":[",
+                  id, id, it->s.index, category(&it->s, k), it->id, mm_split_name(it->s.split));
+    for (int i = 0; i < n; i++)
+        mm_buf_printf(b, "%s%" PRIu64, i > 0 ? "," : "", 4 * id + (uint64_t)i);
+    mm_buf_str(b, "],\"sentences\":[");
+    for (int i = 0; i < n; i++) {
+        mm_buf_str(b, i > 0 ? "," : "");
+        sentence(b, &said[i], 4 * id + (uint64_t)i);
+    }
+    mm_buf_str(b, "]}");
 }
 
 void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
 {
     const struct mm_view v = mm_synth_view(it, o);
-    struct mm_buf list = { 0 };
     bool first = true;
 
     for (int k = 0; k < it->s.n && it->s.tier != MM_WORDS; k++) {
-        const uint64_t id = 8 * it->s.index + (uint64_t)k + 1;
-        int i = 0;
+        struct mm_buf said[EXPRESSIONS] = { { 0 } };
+        const int n = expressions(said, it, &v, k);
 
-        mm_buf_reset(&list);
-        if (expressions(&list, it, &v, k) == 0 || list.failed)
-            continue;
-        mm_buf_printf(b, "%s{\"ref_id\":%" PRIu64 ",\"ann_id\":%" PRIu64 ",\"image_id\":%" PRIu64
-                      ",\"category_id\":%d,\"file_name\":\"images/%s.png\",\"split\":\"%s\","
-                      "\"sentences\":[",
-                      first ? "" : ",", id, id, it->s.index, category(&it->s, k), it->id,
-                      mm_split_name(it->s.split));
-        for (const char *s = list.p, *end; s != NULL && *s != '\0'; s = *end == ',' ? end + 1 : end) {
-            end = s + 1 + strcspn(s + 1, "\"") + 1; /* expressions hold no quotes */
-            mm_buf_printf(b, "%s{\"sent_id\":%" PRIu64 ",\"sent\":", i > 0 ? "," : "",
-                          4 * id + (uint64_t)i);
-            mm_buf_add(b, s, (size_t)(end - s));
-            mm_buf_str(b, ",\"raw\":");
-            mm_buf_add(b, s, (size_t)(end - s));
-            mm_buf_str(b, ",\"tokens\":[");
-            tokens(b, s, (size_t)(end - s));
-            mm_buf_str(b, "]}");
-            i++;
+        if (n > 0) {
+            mm_buf_str(b, first ? "" : ",");
+            ref(b, it, k, said, n);
+            first = false;
         }
-        mm_buf_str(b, "]}");
-        first = false;
+        for (int i = 0; i < EXPRESSIONS; i++) {
+            b->failed |= said[i].failed;
+            mm_buf_free(&said[i]);
+        }
     }
-    b->failed |= list.failed;
-    mm_buf_free(&list);
 }
 
 /* The element that regions are appended to, and how many it has. */

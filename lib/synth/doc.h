@@ -17,7 +17,9 @@ void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it);
 void mm_doc_coco_image(struct mm_buf *b, const struct mm_synth_item *it, int size);
 void mm_doc_coco_instances(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
 void mm_doc_coco_captions(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
+/* Members of the document: "categories":[...] and "info":{...},"licenses":[]. */
 void mm_doc_coco_categories(struct mm_buf *b, const struct mm_synth_opts *o);
+void mm_doc_coco_info(struct mm_buf *b, const struct mm_synth_opts *o);
 
 /* mm_doc_refs: an element for each object that has referring expressions, laid out as
  * the refs of the refer data sets. */

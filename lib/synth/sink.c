@@ -350,7 +350,7 @@ int mm_sink_put(struct mm_sink *k, const struct mm_synth_item *it, struct mm_err
 static int tail(struct mm_sink *k, int i, struct mm_err *e)
 {
     struct mm_outfile *f = k->list[i].f;
-    struct mm_buf categories = { 0 };
+    struct mm_buf rest = { 0 };
 
     if (formats[k->format].head[i][0] == '\0')
         return 0;
@@ -358,14 +358,18 @@ static int tail(struct mm_sink *k, int i, struct mm_err *e)
         mm_outfile_write(f, "\n]\n", 3);
         return 0;
     }
-    mm_outfile_write(f, "\n],\"images\":[\n", 14);
-    mm_outfile_write(f, k->images.p, k->images.n);
-    mm_outfile_write(f, "\n],\"categories\":[", 17);
-    mm_doc_coco_categories(&categories, k->o);
-    mm_outfile_write(f, categories.p, categories.n);
-    mm_outfile_write(f, "]}\n", 3);
-    mm_buf_free(&categories);
-    return categories.failed ? no_memory(e) : 0;
+    mm_buf_str(&rest, "\n],\"images\":[\n");
+    mm_buf_add(&rest, k->images.p, k->images.n);
+    mm_buf_str(&rest, "\n],");
+    if (i == 0) { /* captions have none: pycocotools would ask each of them for its own */
+        mm_doc_coco_categories(&rest, k->o);
+        mm_buf_char(&rest, ',');
+    }
+    mm_doc_coco_info(&rest, k->o);
+    mm_buf_str(&rest, "}\n");
+    mm_outfile_write(f, rest.p, rest.n);
+    mm_buf_free(&rest);
+    return rest.failed ? no_memory(e) : 0;
 }
 
 int mm_sink_commit(struct mm_sink *k, struct mm_err *e)

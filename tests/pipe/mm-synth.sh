@@ -78,10 +78,14 @@ for a in co['annotations']:
         assert min(p[::2]) >= x - 3 and max(p[::2]) <= x + w + 3
 caps = json.load(open('coco/captions.json'))
 assert len(caps['annotations']) == 100 and len(caps['images']) == 20
+# pycocotools: loadRes copies info; of a file with categories each annotation has one
+assert all(d['info'] and d['licenses'] == [] for d in (co, caps)) and 'categories' not in caps
 refs = json.load(open('ref/refs.json'))
 anns = {a['id'] for a in json.load(open('ref/instances.json'))['annotations']}
 assert all(r['ann_id'] in anns and r['sentences'] for r in refs)
 assert all(' '.join(s['tokens']) == s['sent'] for r in refs for s in r['sentences'])
+assert all(r['sent_ids'] == [s['sent_id'] for s in r['sentences']] for r in refs)
+assert len({i for r in refs for i in r['sent_ids']}) == sum(len(r['sent_ids']) for r in refs)
 t = tarfile.open('w.tar')
 names = [m.name for m in t]
 assert len(names) == 60 and names[0].endswith('0.png') and names[1].endswith('0.txt') and names[2].endswith('0.json')
@@ -177,6 +181,18 @@ printf 'a.png\tox\toxen\tann\nb.png\tox\toxen\tbob\nc.png\tant\tants\tann\n' >sp
 t "things" 0 mm-synth -s 3 -n 200 --tier things --sprites sprites --format text
 has "have names" out '^Is there an ox?'
 has "in the plural" out 'oxen'
+printf 'a.png\t6" n\\b\303\251\tmany 6"\tann\nb.png\tox\toxen\tbob\n' >quoted.tsv
+mkdir quoted && cp sprites/*.png quoted && mv quoted.tsv quoted/sprites.tsv
+t "names with quotes" 0 mm-synth -n 9 --tier things --sprites quoted --format refcoco -o qr
+cat >quoted.py <<'P'
+import json
+said = [s for r in json.load(open('qr/refs.json')) for s in r['sentences']]
+assert any('6" n\\b\u00e9' in s['sent'] for s in said)
+assert all(' '.join(s['tokens']) == s['sent'] == s['raw'] for s in said)
+assert '6" n\\b\u00e9' in [c['name'] for c in json.load(open('qr/instances.json'))['categories']]
+P
+"$PYTHON" quoted.py
+ok "stay what they are" $?
 t "with scenes" 0 mm-synth -n 50 --tier things --sprites sprites --format webdataset -o t.tar
 t "regions of things" 0 mm-synth -n 5 --objects 1 --tier things --sprites sprites \
     --format regions -o tr
