@@ -182,6 +182,8 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--held artist is for --tier things with --hold-artist");
     if ((s->tiers & (1u << MM_THINGS | 1u << MM_CRIES)) && o->sprites == NULL)
         mm_cmd_usage(cmd, "--tier things and cries need --sprites");
+    if (o->artist != NULL && o->sprites == NULL)
+        mm_cmd_usage(cmd, "--hold-artist needs --sprites");
     if ((s->tiers & 1u << MM_NOTES) && o->soundfont == NULL)
         mm_cmd_usage(cmd, "--tier notes needs --soundfont");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
@@ -278,6 +280,24 @@ static int synthesise(struct mm_cmd *cmd, const struct opts *o)
     return rc;
 }
 
+/* Is what --held asks for among the nouns? */
+static int check_nouns(const struct opts *o, struct mm_err *e)
+{
+    const struct mm_sprites *s = o->item.sprites;
+    int held = 0;
+
+    if (!(o->item.scene.tiers & 1u << MM_THINGS))
+        return 0;
+    for (int i = 0; i < mm_sprites_count(s); i++)
+        held += mm_sprites_looks(s, i, true);
+    if (o->held == MM_HELD_ARTIST && held == 0)
+        return mm_err_set(e, MM_EDATA, "%s: no noun that '%s' and another artist drew", o->sprites,
+                          o->artist);
+    if (o->held == MM_HELD_PAIRS && !mm_sprites_pairs(s))
+        return mm_err_set(e, MM_EDATA, "%s: no two nouns are a held-out pair", o->sprites);
+    return 0;
+}
+
 /* Sprites, fonts, instruments and the balance of answers, then the items. */
 static int prepare(struct mm_cmd *cmd, struct opts *o)
 {
@@ -290,6 +310,8 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
             rc = mm_err_set(&cmd->err, MM_ENOMEM, "out of memory");
     if (rc == 0 && o->sprites != NULL)
         rc = mm_sprites_open(&it->sprites, o->sprites, o->artist, &cmd->err);
+    if (rc == 0)
+        rc = check_nouns(o, &cmd->err);
     if (rc == 0 && (it->scene.tiers & 1u << MM_WORDS))
         rc = mm_fonts_open(&it->fonts, &o->fonts, &cmd->err);
     if (rc == 0 && (it->scene.tiers & 1u << MM_CRIES))

@@ -543,7 +543,8 @@ static void make_plan(struct plan *p, enum mm_tier tier, const struct mm_scene_o
 
     p->n = lo + below(r, hi - lo + 1);
     p->held = tier != MM_SOUNDS && tier != MM_CRIES
-              && (o->held == MM_HELD_PAIRS || (o->held == MM_HELD_MIX && fifth == 0));
+              && (o->held == MM_HELD_PAIRS || (o->held == MM_HELD_MIX && fifth == 0))
+              && (tier != MM_THINGS || mm_sprites_pairs(o->sprites));
     if (p->held && (tier == MM_THINGS || tier == MM_NOTES) && p->n < 2)
         p->n = 2;
     p->theme_colour = below(r, 2) == 0;

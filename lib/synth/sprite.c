@@ -13,7 +13,9 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/utf8.h"
 #include "media/image.h"
+#include "synth/world.h"
 
 enum {
     LEVELS = 8,
@@ -46,6 +48,7 @@ struct mm_sprites {
     size_t looks, look_cap;
     struct noun *noun;
     size_t nouns, noun_cap;
+    bool pairs; /* two nouns are a held-out pair */
     pthread_mutex_t reading[LOCKS]; /* of looks by their number */
 };
 
@@ -62,6 +65,19 @@ static void cut_row(struct row *r, char *line)
         if (*line == '\t')
             *line++ = '\0';
     }
+}
+
+/* All but the sound must be there, and text. */
+static int check_row(const struct row *r, const char *table, struct mm_err *e)
+{
+    for (int i = 0; i < 4; i++)
+        if (r->field[i][0] == '\0')
+            return mm_err_set(e, MM_EDATA, "%s: '%s': want file, noun, plural and artist", table,
+                              r->field[0]);
+    for (int i = 0; i < 5; i++)
+        if (mm_utf8_valid(r->field[i], strlen(r->field[i])) < strlen(r->field[i]))
+            return mm_err_set(e, MM_EDATA, "%s: '%s': not UTF-8", table, r->field[0]);
+    return 0;
 }
 
 static int by_noun(const void *a, const void *b)
@@ -107,15 +123,24 @@ static bool add_noun(struct mm_sprites *s, const struct row *rows, size_t n, con
     return true;
 }
 
+static void find_pairs(struct mm_sprites *s)
+{
+    for (size_t i = 0; i < s->nouns && !s->pairs; i++)
+        for (size_t k = 0; k < i && !s->pairs; k++)
+            s->pairs = mm_pair_held(s->noun[i].one, s->noun[k].one);
+}
+
 static int parse(struct mm_sprites *s, const char *table, const char *hold, struct mm_err *e)
 {
     struct row *rows = NULL;
     size_t n = 0, cap = 0;
-    bool ok = true;
+    bool ok = true, drew = hold == NULL;
     int rc = 0;
 
-    for (char *line = s->text, *next; ok && *line != '\0'; line = next) {
+    for (char *line = s->text, *next; ok && rc == 0 && *line != '\0'; line = next) {
         next = line + strcspn(line, "\n");
+        if (next > line && next[-1] == '\r')
+            next[-1] = '\0';
         if (*next == '\n')
             *next++ = '\0';
         if (*line == '\0' || *line == '#')
@@ -124,13 +149,14 @@ static int parse(struct mm_sprites *s, const char *table, const char *hold, stru
         if (!ok)
             break;
         cut_row(&rows[n], line);
-        if (rows[n].field[3][0] == '\0')
-            rc = mm_err_set(e, MM_EDATA, "%s: '%s': want file, noun, plural and artist", table,
-                            rows[n].field[0]);
+        rc = check_row(&rows[n], table, e);
+        drew = drew || strcmp(rows[n].field[3], hold) == 0;
         n++;
     }
     if (ok && rc == 0 && n == 0)
         rc = mm_err_set(e, MM_EDATA, "%s: no pictures", table);
+    if (ok && rc == 0 && !drew)
+        rc = mm_err_set(e, MM_EDATA, "%s: no pictures by '%s'", table, hold);
     if (ok && rc == 0)
         qsort(rows, n, sizeof(*rows), by_noun);
     for (size_t i = 0, k; ok && rc == 0 && i < n; i = k) {
@@ -138,6 +164,7 @@ static int parse(struct mm_sprites *s, const char *table, const char *hold, stru
             ;
         ok = add_noun(s, rows + i, k - i, hold);
     }
+    find_pairs(s);
     free(rows);
     return ok ? rc : mm_err_set(e, MM_ENOMEM, "%s: out of memory", table);
 }
@@ -159,6 +186,8 @@ int mm_sprites_open(struct mm_sprites **s, const char *dir, const char *hold, st
         rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", dir);
     else
         rc = mm_io_slurp(path.p, (size_t)1 << 26, &k->text, &n, e);
+    if (rc == 0 && strlen(k->text) < n)
+        rc = mm_err_set(e, MM_EDATA, "%s: not text", path.p);
     if (rc == 0)
         rc = parse(k, path.p, hold, e);
     mm_buf_free(&path);
@@ -218,6 +247,11 @@ int mm_sprites_all(const struct mm_sprites *s)
 int mm_sprites_noun_of(const struct mm_sprites *s, int look)
 {
     return s->look[look].noun;
+}
+
+bool mm_sprites_pairs(const struct mm_sprites *s)
+{
+    return s->pairs;
 }
 
 int mm_sprites_sounds(const struct mm_sprites *s)

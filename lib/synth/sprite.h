@@ -15,7 +15,8 @@ struct mm_sprites;
 
 /* mm_sprites_open: reads the table; pictures are read when they are first drawn.
  * hold: the artist (NULL: none) whose pictures of a noun that another one drew too are
- * looks of their own, see mm_sprites_looks.  MM_ENOENT, MM_EDATA, MM_ENOMEM. */
+ * looks of their own, see mm_sprites_looks; MM_EDATA if it drew none.  MM_ENOENT, MM_EDATA
+ * (a line without file, noun, plural or artist, or not UTF-8), MM_ENOMEM. */
 MM_MUST_CHECK int mm_sprites_open(struct mm_sprites **s, const char *dir, const char *hold,
                                   struct mm_err *e);
 void mm_sprites_close(struct mm_sprites *s); /* takes NULL */
@@ -31,6 +32,7 @@ int mm_sprites_looks(const struct mm_sprites *s, int noun, bool held);
 int mm_sprites_look(const struct mm_sprites *s, int noun, bool held, int i);
 int mm_sprites_all(const struct mm_sprites *s);              /* pictures in all */
 int mm_sprites_noun_of(const struct mm_sprites *s, int look); /* what picture look shows */
+bool mm_sprites_pairs(const struct mm_sprites *s);           /* two nouns are a held-out pair */
 int mm_sprites_sounds(const struct mm_sprites *s);           /* pictures that have a sound */
 const char *mm_sprites_artist(const struct mm_sprites *s, int look);
 const char *mm_sprites_sound(const struct mm_sprites *s, int look); /* file or NULL */

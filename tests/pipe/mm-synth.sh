@@ -216,6 +216,24 @@ printf 'd.png\tcow\tcows\tann\n' >sprites/sprites.tsv
 t "a picture that is not there" 66 mm-synth --tier things --sprites sprites -o x.mmt
 printf 'd.png\tcow\n' >sprites/sprites.tsv
 t "a line without artist" 65 mm-synth --tier things --sprites sprites -o x.mmt
+for what in 'no plural:ox\t\tann' 'no noun:\toxen\tann' 'a bad noun:o\377x\toxen\tann' \
+    'a bad plural:ox\t\376\tann' 'NUL:ox\toxen\tann\000'; do
+    printf "a.png\t${what#*:}\n" >sprites/sprites.tsv
+    t "a table with ${what%%:*}" 65 mm-synth --tier things --sprites sprites -o x.mmt
+done
+not_there "leaves nothing" x.mmt
+printf 'a.png\tox\toxen\tann\r\nb.png\tox\toxen\tbob\t\r\nc.png\tant\tants\tann\t\r\n' >sprites/sprites.tsv
+t "a table with CR at line ends" 0 mm-synth -n 5 --tier things --sprites sprites --hold-artist bob --format webdataset -o cr.tar
+tar xOf cr.tar >cr.txt
+has "has the same artists" cr.txt '"artist":"ann"'
+t "an artist who drew nothing" 65 mm-synth --tier things --sprites sprites --hold-artist carl -o x.mmt
+same "is named" err "mm-synth: sprites/sprites.tsv: no pictures by 'carl'"
+t "an artist without pictures to draw from" 64 mm-synth --hold-artist bob -o x.mmt
+t "no noun by two artists" 65 mm-synth --split test --held artist --tier things --sprites quoted --hold-artist bob -o x.mmt
+same "is said" err "mm-synth: quoted: no noun that 'bob' and another artist drew"
+t "no held-out pair" 65 mm-synth --split test --held pairs --tier things --sprites sprites -o x.mmt
+same "is said, too" err "mm-synth: sprites: no two nouns are a held-out pair"
+t "is no reason to have no test scenes" 0 mm-synth -n 40 --split test --tier things --sprites sprites --format text
 t "an artist to hold back, none named" 64 mm-synth --split test --tier things --sprites sprites --held artist -o x.mmt
 
 t "clips" 0 sh -c 'mm-synth -s 3 -n 5 --tier clips --size 48 | mm-ls --json'
