@@ -186,6 +186,8 @@ static void check_options(struct mm_cmd *cmd, struct opts *o)
         mm_cmd_usage(cmd, "--hold-artist needs --sprites");
     if ((s->tiers & 1u << MM_NOTES) && o->soundfont == NULL)
         mm_cmd_usage(cmd, "--tier notes needs --soundfont");
+    if (o->item.questions == 0 && !(o->item.turns & ~(unsigned)(1 << MM_TURN_QA | 1 << MM_TURN_REASON)))
+        mm_cmd_usage(cmd, "--turns qa and reason need --questions");
     if (mm_sink_is_folder((enum mm_sink_format)o->format) && strcmp(o->output, "-") == 0)
         mm_cmd_usage(cmd, "--format %s needs -o", formats[o->format]);
     if ((o->format == MM_TO_COCO || o->format == MM_TO_REFCOCO || o->format == MM_TO_REGIONS)

@@ -227,6 +227,8 @@ void mm_doc_vqa(struct mm_buf *ask, struct mm_buf *answers, const struct mm_synt
 
 void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it)
 {
+    if (it->nsaid == 0)
+        return;
     mm_buf_printf(b, "{\"id\":\"%s\",", it->id);
     file_member(b, it);
     mm_buf_str(b, ",\"conversations\":");

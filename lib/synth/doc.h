@@ -9,7 +9,8 @@
 /* mm_doc_scene: the description of formats/scene.md, one object on one line. */
 void mm_doc_scene(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o);
 
-/* mm_doc_llava: an element of LLaVA's training file: id, image, conversations. */
+/* mm_doc_llava: an element of LLaVA's training file: id, image, conversations; nothing where
+ * nothing is said. */
 void mm_doc_llava(struct mm_buf *b, const struct mm_synth_item *it);
 
 /* COCO: numbers of picture and object (annotation): index, 8 * index + k + 1.  Elements

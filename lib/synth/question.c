@@ -258,6 +258,14 @@ static int draw_form(enum mm_tier tier, struct mm_rng *r)
             return f;
 }
 
+static bool any_short(const struct mm_questions *q)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (strchr(q->v[i].answer, ' ') == NULL)
+            return true;
+    return false;
+}
+
 int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const struct mm_balance *b,
                      int tries, struct mm_err *e)
 {
@@ -273,8 +281,8 @@ int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const stru
             rc = ask(q, v, b, form, &r, e);
         tried |= UINT64_C(1) << form;
     }
-    /* existence, or reading, can always be asked, whatever the answer */
-    for (int f = 0; rc >= 0 && q->n == 0; f = (f + 1) % MM_NFORMS)
+    /* existence, or reading, can always be asked, whatever the answer, which is one word */
+    for (int f = 0; rc >= 0 && !any_short(q); f = (f + 1) % MM_NFORMS)
         if ((mm_forms[f].type == MM_Q_EXISTENCE || mm_forms[f].type == MM_Q_READING)
             && mm_forms[f].tiers >> v->s->tier & 1)
             rc = ask(q, v, b, f, &r, e);

@@ -138,7 +138,7 @@ static void sentences(struct mm_synth_item *it, const struct mm_view *v, struct 
     mm_buf_char(&it->talk, '\0');
 }
 
-/* Questions first, the first one with a single word as answer where there is one; then
+/* Questions first, the first one with a single word as answer; then
  * reasons, the caption, the description, sentences. */
 static void talk(struct mm_synth_item *it, const struct mm_synth_opts *o, struct mm_rng *r)
 {

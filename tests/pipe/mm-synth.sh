@@ -194,6 +194,17 @@ P
 "$PYTHON" quoted.py
 ok "stay what they are" $?
 t "with scenes" 0 mm-synth -n 50 --tier things --sprites sprites --format webdataset -o t.tar
+printf 'a.png\tpolar bear\tpolar bears\tann\nb.png\tfire engine\tfire engines\tbob\n' >quoted/sprites.tsv
+t "nouns of two words" 0 mm-synth -n 60 --tier things --sprites quoted --questions 1 --format llava -o two
+t "talks of what not all scenes have" 0 mm-synth -n 60 --turns reason --format llava -o why
+cat >talks.py <<'P'
+import json
+two, why = (json.load(open(f + '/llava.json')) for f in ('two', 'why'))
+assert len(two) == 60 and all(' ' not in r['conversations'][1]['value'] for r in two)
+assert 0 < len(why) < 60 and all(r['conversations'] for r in why)
+P
+"$PYTHON" talks.py
+ok "begin with a short question, none is empty" $?
 t "regions of things" 0 mm-synth -n 5 --objects 1 --tier things --sprites sprites \
     --format regions -o tr
 test "$(grep -o '"phrase":"[a-z ]*"' tr/region_descriptions.json | wc -l)" = 15
@@ -381,6 +392,9 @@ t "no such tier" 64 mm-synth --tier shapes,birds
 t "things without sprites" 64 mm-synth --tier things
 t "held-out pairs in training" 64 mm-synth --held pairs -o x.mmt
 same "is refused" err "mm-synth: --held pairs is for --split test
+usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"
+t "short answers without questions" 64 mm-synth --questions 0 --turns qa,reason --format llava -o x
+same "are refused" err "mm-synth: --turns qa and reason need --questions
 usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"
 t "a folder format without -o" 64 mm-synth --format llava
 t "half hidden" 64 mm-synth --hidden 0.5 -o x.mmt
