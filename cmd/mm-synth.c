@@ -95,7 +95,9 @@ struct opts {
     struct mm_synth_opts item;
 };
 
-enum { BATCH = 128 };
+/* Items at once, of large ones fewer; numbers of items, so that 64 times one is exact in JSON. */
+enum { BATCH = 128, BATCH_BYTES = 1 << 27 };
+static const int64_t most_items = INT64_C(1) << 46;
 
 struct run {
     const struct opts *o;
@@ -106,6 +108,7 @@ struct run {
     struct mm_err *errs; /* [BATCH] */
     struct mm_synth_maker **makers; /* [threads] */
     int threads;
+    size_t batch;        /* items made at once, at most BATCH */
     uint64_t at;         /* number of the batch's first item */
 };
 
@@ -140,9 +143,9 @@ static void parse_objects(struct mm_cmd *cmd, struct mm_scene_opts *o, const cha
 static void parse_option(struct mm_cmd *cmd, struct opts *o, int c, const char *arg)
 {
     switch (c) {
-    case 'n': o->items = (uint64_t)mm_opt_int(cmd, "-n", arg, 0, INT64_MAX / 2); break;
+    case 'n': o->items = (uint64_t)mm_opt_int(cmd, "-n", arg, 0, most_items); break;
     case 'o': o->output = arg; break;
-    case OPT_FIRST: o->first = (uint64_t)mm_opt_int(cmd, "--first", arg, 0, INT64_MAX / 2); break;
+    case OPT_FIRST: o->first = (uint64_t)mm_opt_int(cmd, "--first", arg, 0, most_items); break;
     case OPT_SPLIT:
         o->item.scene.split = (enum mm_split)mm_opt_word(cmd, "--split", arg, splits);
         break;
@@ -219,8 +222,8 @@ static int run_all(struct run *r)
     int rc = 0;
 
     mm_progress_start(&progress, r->cmd, "items", r->o->items);
-    for (r->at = r->o->first; rc == 0 && r->at < end; r->at += BATCH) {
-        const size_t n = end - r->at < BATCH ? (size_t)(end - r->at) : BATCH;
+    for (r->at = r->o->first; rc == 0 && r->at < end; r->at += r->batch) {
+        const size_t n = end - r->at < r->batch ? (size_t)(end - r->at) : r->batch;
 
         mm_pool_run(r->pool, n, make_one, r);
         for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -235,11 +238,25 @@ static int run_all(struct run *r)
     return rc;
 }
 
+/* As many as BATCH_BYTES hold of pixels and files, but one for each thread. */
+static size_t batch_of(const struct run *r)
+{
+    const struct mm_synth_opts *o = &r->o->item;
+    const size_t frames = o->scene.tiers >> MM_CLIPS & 1 ? MM_CLIP_FRAMES : 1;
+    size_t n = BATCH_BYTES / (6 * frames * (size_t)o->size * (size_t)o->size);
+
+    n = n > (size_t)r->threads ? n : (size_t)r->threads;
+    return n < BATCH ? n : BATCH;
+}
+
 static int open_run(struct run *r)
 {
     struct mm_err *e = &r->cmd->err;
-    const uint64_t most = r->o->items < BATCH ? r->o->items : BATCH;
+    uint64_t most;
     int rc = 0;
+
+    r->batch = batch_of(r);
+    most = r->o->items < r->batch ? r->o->items : r->batch;
 
     r->pool = mm_pool_new(r->threads);
     r->errs = calloc(BATCH, sizeof(*r->errs));

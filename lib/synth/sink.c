@@ -129,6 +129,16 @@ static const char *folder(enum mm_tier tier)
     return tier == MM_CLIPS ? "videos" : mm_tier_is_heard(tier) ? "sounds" : "images";
 }
 
+/* Pictures are written over those that an old file lists; of a link, the file it names. */
+static void remove_old(const char *path)
+{
+    char *real = path != NULL ? realpath(path, NULL) : NULL;
+
+    if (real != NULL)
+        unlink(real);
+    free(real);
+}
+
 static int open_folder(struct mm_sink *k, struct mm_err *e)
 {
     const char *path;
@@ -142,6 +152,7 @@ static int open_folder(struct mm_sink *k, struct mm_err *e)
     }
     for (int i = 0; rc == 0 && i < LISTS && formats[k->format].lists[i] != NULL; i++) {
         path = inside(k, formats[k->format].lists[i]);
+        remove_old(path);
         rc = path != NULL ? mm_outfile_open(&k->list[i].f, path, e) : no_memory(e);
         if (rc == 0)
             mm_outfile_write(k->list[i].f, formats[k->format].head[i],

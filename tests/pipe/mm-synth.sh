@@ -386,6 +386,26 @@ t "answers as sentences" 0 mm-synth -n 60 --tier shapes,words --questions 16 --t
 "$PYTHON" sentences.py >out
 same "say what the words say" out True
 
+# a folder of which the pictures are being made again is without its list
+t "a folder" 0 mm-synth -n 4 --format llava -o again
+mm-synth -n 100000 --size 128 --format llava -o again &
+synth=$!
+i=0
+until [ -e again/images/shapes-train-0-00000300.png ] || [ $i = 100 ]; do sleep 0.1; i=$((i + 1)); done
+kill -9 $synth
+wait $synth 2>killed
+not_there "made anew and killed has no list" again/llava.json
+rm -rf again/llava.json.* && mkdir -p full/llava.json
+t "a folder in the way of the list" 74 mm-synth --format llava -o full
+t "more items than there are numbers for" 64 mm-synth -n 1 --first 100000000000000 --format text
+if [ "$CONFIG" = san ]; then
+    skip "large clips take no more memory" "sanitizers take all there is"
+else
+    # 128 clips of 1024 are 3 GB
+    (ulimit -v 1000000; mm-synth -j 1 -n 200 --tier clips --size 1024 --objects 1 --plain | head -c 9 | grep -q mmts)
+    ok "large clips take no more memory" $?
+fi
+
 t "no items" 0 sh -c 'mm-synth -n 0 | mm-ls'
 t "an operand" 64 mm-synth x
 t "no such tier" 64 mm-synth --tier shapes,birds
