@@ -295,18 +295,49 @@ static void option(struct mm_cmd *cmd, struct opts *o, int c, char *arg)
     }
 }
 
+/* No option is passed over in silence. */
+static void check_taken(struct mm_cmd *cmd, const struct opts *o, unsigned takes)
+{
+    const struct mm_job_spec *s = &o->job;
+    const struct {
+        bool given;
+        unsigned by;
+        const char *name;
+    } v[] = {
+        { s->lines, MM_TAKES_TEXTS, "--lines" },
+        { s->context > 0, MM_TAKES_TEXTS | MM_TAKES_TALKS, "--context" },
+        { s->images, MM_TAKES_PICTURES, "--images" },
+        { s->has_aspect, MM_TAKES_PICTURES, "--aspect" },
+        { s->features, MM_TAKES_TALKS, "--features" },
+        { s->vision, MM_TAKES_TALKS, "--vision-tower" },
+        { s->projector, MM_TAKES_TALKS, "--projector" },
+        { s->projector_lr > 0, MM_TAKES_TALKS, "--projector-lr" },
+        { s->template, MM_TAKES_TALKS, "--template" },
+        { s->group, MM_TAKES_TALKS, "--group-by-length" },
+        { s->lora.rank > 0, MM_TAKES_TALKS, "--lora" },
+        { s->lora.from, MM_TAKES_TALKS, "--adapter" },
+    };
+
+    for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
+        if (v[i].given && !(v[i].by & takes))
+            mm_cmd_usage(cmd, "%s does not take %s", o->objective, v[i].name);
+}
+
 static void check_options(struct mm_cmd *cmd, const struct opts *o)
 {
     const struct mm_job_spec *s = &o->job;
+    const struct mm_objective *objective = mm_objective_named(o->objective);
+    const bool tokenizer = !strcmp(o->objective, "tokenizer");
 
+    if (!tokenizer && !objective)
+        mm_cmd_usage(cmd, "'%s' is no objective: see --help", o->objective);
+    check_taken(cmd, o, tokenizer ? MM_TAKES_TEXTS : objective->takes);
     if (!s->out)
         mm_cmd_usage(cmd, "no directory for the result is given (-o)");
     if (!s->ndata)
         mm_cmd_usage(cmd, "no data are given");
-    if (!strcmp(o->objective, "tokenizer"))
+    if (tokenizer)
         return;
-    if (!mm_objective_named(o->objective))
-        mm_cmd_usage(cmd, "'%s' is no objective: see --help", o->objective);
     if (!s->model == !s->config)
         mm_cmd_usage(cmd, "either --model or --config says what is trained");
     if (s->lora.from && (s->lora.rank || s->lora.targets || s->lora.alpha > 0))

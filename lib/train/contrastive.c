@@ -114,6 +114,7 @@ static int contrastive_export(struct mm_job *j, struct mm_err *e)
 
 const struct mm_objective mm_objective_contrastive = {
     .name = "contrastive", .what = "pictures and texts that belong together (CLIP)", .lr = 5e-4,
+    .takes = MM_TAKES_PICTURES,
     .open = contrastive_open, .close = contrastive_close, .count = contrastive_count,
     .loss = contrastive_loss, .moved = contrastive_moved, .export = contrastive_export
 };

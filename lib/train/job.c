@@ -43,6 +43,15 @@ static void plan(struct mm_job *j)
         j->schedule.warmup = (j->steps * -s->schedule.warmup + 999) / 1000;
 }
 
+/* Has every glob met a weight?  One that is misspelt must not go unseen. */
+static int check_globs(const char *option, const char *const *globs, uint32_t met, struct mm_err *e)
+{
+    for (int i = 0; globs[i]; i++)
+        if (!(met >> i & 1))
+            return mm_err_set(e, MM_EUSAGE, "%s '%s': no weight has such a name", option, globs[i]);
+    return 0;
+}
+
 static int prepare(struct mm_job *j, struct mm_err *e)
 {
     const struct mm_job_spec *s = j->spec;
@@ -54,8 +63,11 @@ static int prepare(struct mm_job *j, struct mm_err *e)
 
     if (!j->nsamples)
         return mm_err_set(e, MM_EDATA, "there is nothing to train on");
+    if ((rc = check_globs("--train", s->train, j->set.trains, e)) < 0 ||
+        (rc = check_globs("--freeze", s->freeze, j->set.freezes, e)) < 0)
+        return rc;
     if (!j->set.n)
-        return mm_err_set(e, MM_EUSAGE, "nothing is trained: no weight has such a name");
+        return mm_err_set(e, MM_EUSAGE, "nothing is trained: all weights are frozen");
     if (s->accumulate % (size_t)j->processes)
         return mm_err_set(e, MM_EUSAGE, "%zu micro-batches are not shared out evenly among %d "
                           "processes", s->accumulate, j->processes);

@@ -59,10 +59,14 @@ struct mm_job_spec {
 
 struct mm_job;
 
+/* What an objective's data are made of; an option that speaks of others is refused. */
+enum { MM_TAKES_TEXTS = 1, MM_TAKES_PICTURES = 2, MM_TAKES_TALKS = 4 };
+
 /* An objective: one file each. */
 struct mm_objective {
     const char *name, *what; /* what: a line for --help */
     double lr;               /* default */
+    unsigned takes;          /* of MM_TAKES_ */
     /* open: models and samples of j->spec; fills in j->own, nsamples, length, set, model,
      * data. */
     int (*open)(struct mm_job *j, struct mm_err *e);

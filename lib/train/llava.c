@@ -143,6 +143,23 @@ static int open_data(struct llava *l, const struct mm_llava_stage *stage, struct
     return 0;
 }
 
+/* What is frozen anyway may be named too: the tower, and what the checkpoints hold beside. */
+static void meet_frozen(struct mm_set *set, const struct llava *l)
+{
+    const struct mm_set_spec spec = { .freeze = l->spec->freeze };
+    const struct mm_ckpt *const ck[] = { l->llm.ck, pictures(l) };
+    struct mm_params *tower = l->vision.tower ? mm_clip_vision_params(l->vision.tower) : NULL;
+    const char *name;
+
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < mm_ckpt_count(ck[k]); i++)
+            mm_set_meet(set, &spec, mm_ckpt_at(ck[k], i)->name);
+    for (size_t i = 0; tower && i < mm_params_count(tower); i++) {
+        (void)mm_params_at(tower, i, &name);
+        mm_set_meet(set, &spec, name);
+    }
+}
+
 /* Weights: what the options name, else what the stage trains. */
 static int choose(struct mm_job *j, struct llava *l, const struct mm_llava_stage *stage,
                   struct mm_err *e)
@@ -154,6 +171,7 @@ static int choose(struct mm_job *j, struct llava *l, const struct mm_llava_stage
     const double lr = s->lr > 0 ? s->lr : j->objective->lr;
     int rc;
 
+    meet_frozen(&j->set, l);
     if (s->projector_lr > 0)
         set.rate = s->projector_lr / lr;
     if ((rc = mm_set_add(&j->set, mm_projector_params(l->projector), &set, e)) < 0)

@@ -14,6 +14,7 @@ static int align_open(struct mm_job *j, struct mm_err *e)
 
 const struct mm_objective mm_objective_llava_align = {
     .name = "llava-align", .what = "LLaVA stage 1: captions, the projector alone", .lr = 1e-3,
+    .takes = MM_TAKES_PICTURES | MM_TAKES_TALKS,
     .open = align_open, .close = mm_llava_close, .count = mm_llava_count,
     .loss = mm_llava_loss, .export = mm_llava_export
 };

@@ -14,7 +14,7 @@ static int instruct_open(struct mm_job *j, struct mm_err *e)
 
 const struct mm_objective mm_objective_llava_instruct = {
     .name = "llava-instruct", .what = "LLaVA stage 2: conversations, projector and LM or LoRA",
-    .lr = 2e-5,
+    .lr = 2e-5, .takes = MM_TAKES_PICTURES | MM_TAKES_TALKS,
     .open = instruct_open, .close = mm_llava_close, .count = mm_llava_count,
     .loss = mm_llava_loss, .export = mm_llava_export
 };

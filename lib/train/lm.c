@@ -118,6 +118,6 @@ static int lm_export(struct mm_job *j, struct mm_err *e)
 }
 
 const struct mm_objective mm_objective_lm = {
-    .name = "lm", .what = "the next token of texts", .lr = 1e-3,
+    .name = "lm", .what = "the next token of texts", .lr = 1e-3, .takes = MM_TAKES_TEXTS,
     .open = lm_open, .close = lm_close, .count = lm_count, .loss = lm_loss, .export = lm_export
 };

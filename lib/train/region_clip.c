@@ -265,6 +265,6 @@ static int region_export(struct mm_job *j, struct mm_err *e)
 
 const struct mm_objective mm_objective_regions = {
     .name = "regions", .what = "boxes in pictures and phrases that are true of them (RegionCLIP)",
-    .lr = 5e-4, .open = region_open, .close = region_close, .count = region_count,
+    .lr = 5e-4, .takes = MM_TAKES_PICTURES, .open = region_open, .close = region_close, .count = region_count,
     .loss = region_loss, .moved = region_moved, .export = region_export
 };

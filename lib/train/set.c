@@ -48,12 +48,20 @@ int mm_set_var(struct mm_set *s, struct mm_var *v, const char *name, double deca
     return 0;
 }
 
-static bool listed(const char *const *globs, const char *name)
+/* The globs that name fits, by their place. */
+static uint32_t fitting(const char *const *globs, const char *name)
 {
-    for (; globs && *globs; globs++)
-        if (fnmatch(*globs, name, 0) == 0)
-            return true;
-    return false;
+    uint32_t bits = 0;
+
+    for (int i = 0; globs && globs[i] && i < 32; i++)
+        bits |= fnmatch(globs[i], name, 0) == 0 ? UINT32_C(1) << i : 0;
+    return bits;
+}
+
+void mm_set_meet(struct mm_set *s, const struct mm_set_spec *spec, const char *name)
+{
+    s->trains |= fitting(spec->train, name);
+    s->freezes |= fitting(spec->freeze, name);
 }
 
 static bool decays(const struct mm_set_spec *spec, const char *name, const struct mm_tensor *t)
@@ -72,7 +80,8 @@ int mm_set_add(struct mm_set *s, struct mm_params *p, const struct mm_set_spec *
         const char *name;
         struct mm_var *v = mm_params_at(p, i, &name);
 
-        if (!listed(spec->train, name) || listed(spec->freeze, name))
+        mm_set_meet(s, spec, name);
+        if (!fitting(spec->train, name) || fitting(spec->freeze, name))
             continue;
         if (mm_params_train_one(p, i, e) < 0 ||
             mm_set_var(s, v, name, decays(spec, name, &v->t) ? spec->decay : 0, spec->rate, e) < 0)

@@ -27,6 +27,7 @@ struct mm_set {
     float *master;      /* [total]: f32 weights when the model sees them in bf16, or NULL */
     struct mm_part_of *part; /* fixed pieces for the threads */
     size_t nparts;
+    uint32_t trains, freezes; /* bit i: the i-th glob to train, to freeze, has met its like */
 };
 
 void mm_set_free(struct mm_set *s); /* takes a zeroed one */
@@ -49,6 +50,10 @@ struct mm_set_spec {
  * Returns how many, or MM_ENOMEM.  Before mm_set_ready. */
 MM_MUST_CHECK int mm_set_add(struct mm_set *s, struct mm_params *p, const struct mm_set_spec *spec,
                              struct mm_err *e);
+
+/* mm_set_meet: name is that of a weight: which globs of spec does it fit?  mm_set_add asks for
+ * its own. */
+void mm_set_meet(struct mm_set *s, const struct mm_set_spec *spec, const char *name);
 
 /* mm_set_var: one variable that no mm_params owns (an adapter's), with needs_grad set. */
 MM_MUST_CHECK int mm_set_var(struct mm_set *s, struct mm_var *v, const char *name, double decay,

@@ -129,6 +129,14 @@ t "the others stay" 1 sh -c "mm-pack part/model.safetensors >p.mmt;
     mm-pack '$L/model/model.safetensors' | mm-diff - p.mmt >d; grep -q 'layers.0.mlp.up' d &&
     ! grep -q 'layers.1.mlp.up.*differ' d; mm-pack '$L/model/model.safetensors' | mm-diff - p.mmt"
 t "nothing to train" 64 lm none --train 'no.such*' t.mmt
+t "a name that is misspelt" 64 lm none --freeze '*mlp*' --freeze 'modle.*' t.mmt
+has "is told" err "freeze 'modle.\*': no weight has such a name"
+t "among others" 64 lm none --train '*mlp*' --train 'modle.*' t.mmt
+t "all frozen" 64 lm none --freeze '*' t.mmt
+t "an option of another objective" 64 lm none --lora 4 t.mmt
+has "is refused" err 'lm does not take --lora'
+t "of the tokenizer" 64 mm-train tokenizer --images . -o none story.txt
+t "of pictures" 64 mm-train contrastive --config config.json --template v1 -o none story.txt
 
 # --- LLaVA
 S=$GOLDEN/train/llava_stage2
@@ -142,6 +150,8 @@ t "and nothing else, not by a bit" 0 mm-diff r0.mmt s1.mmt
 t "stage 2 as the issue has it" 0 mm-train llava-instruct --model "$S/model" --data "$S/instruct.json" \
     --images "$S/images" -o s2 --steps 3 --resume -B 2
 t "ends in a LLaVA model" 0 sh -c "mm-encode -m s2 '$S/images/a.png' | mm-project -m s2 | mm-llm -m s2 -n 4 -t 0 -p '<image>'"
+t "what is frozen anyway may be named" 0 mm-train llava-align -m "$A/model" --images "$A/images" -B 3 --steps 1 \
+    --freeze 'vision_tower*' --freeze '*mlp*' -o frozen "$A/pretrain.json"
 mm-encode -m "$S/model" "$S"/images/*.png >f.mmt
 mm-train llava-instruct --model "$S/model" --features f.mmt -o s3 --steps 3 -B 2 "$S/instruct.json"
 mm-pack s2/model.safetensors >s2.mmt
