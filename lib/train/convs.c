@@ -13,7 +13,15 @@
 #define MARK "<image>"
 enum { MOST_TURNS = 256, MOST_BYTES = 1 << 30 };
 
+/* Where the samples from `first` on come from. */
+struct origin {
+    const char *path;
+    size_t first;
+};
+
 struct mm_convs {
+    struct origin *file;
+    size_t files, file_cap;
     json_t **root;        /* what the samples belong to */
     size_t nroot, root_cap;
     json_t **v;           /* [n] borrowed */
@@ -22,6 +30,66 @@ struct mm_convs {
 };
 
 /* --- reading ------------------------------------------------------------------------- */
+
+static int role_of(const json_t *turn)
+{
+    static const struct {
+        const char *from;
+        enum mm_role role;
+    } names[] = { { "human", MM_ROLE_USER }, { "gpt", MM_ROLE_ASSISTANT },
+                  { "user", MM_ROLE_USER }, { "assistant", MM_ROLE_ASSISTANT },
+                  { "system", MM_ROLE_SYSTEM } };
+    const char *from = json_string_value(json_object_get(turn, "from"));
+
+    for (size_t i = 0; from && i < sizeof(names) / sizeof(*names); i++)
+        if (!strcmp(names[i].from, from))
+            return (int)names[i].role;
+    return -1;
+}
+
+/* What every objective relies on. */
+static int check_form(const json_t *sample, struct mm_err *e)
+{
+    const json_t *list = json_object_get(sample, "conversations"), *turn;
+    const json_t *image = json_object_get(sample, "image");
+    const char *name = json_string_value(image);
+    size_t i;
+
+    if (!json_is_array(list))
+        return mm_err_set(e, MM_EDATA, "no array \"conversations\"");
+    if (image && !json_is_null(image) && !(name && *name))
+        return mm_err_set(e, MM_EDATA, "\"image\" is no name of a file");
+    json_array_foreach(list, i, turn) {
+        const char *from = json_string_value(json_object_get(turn, "from"));
+
+        if (role_of(turn) < 0)
+            return mm_err_set(e, MM_EDATA, "turn %zu: from '%.40s': human, gpt or system is wanted", i,
+                              from ? from : "");
+        if (!json_is_string(json_object_get(turn, "value")))
+            return mm_err_set(e, MM_EDATA, "turn %zu: no string \"value\"", i);
+    }
+    return 0;
+}
+
+static const char *id_of(const json_t *sample)
+{
+    const char *id = json_string_value(json_object_get(sample, "id"));
+
+    return id ? id : "";
+}
+
+/* Sample i to the front of a message: its number in its file, and without `brief` the file. */
+static void name_sample(const struct mm_convs *c, const json_t *sample, size_t i, bool brief,
+                        struct mm_err *e)
+{
+    size_t f = c->files;
+
+    while (f > 1 && c->file[f - 1].first > i)
+        f--;
+    mm_err_prefix(e, "sample %zu (id '%.100s')", i - c->file[f - 1].first + 1, id_of(sample));
+    if (!brief)
+        mm_err_prefix(e, "%s", c->file[f - 1].path);
+}
 
 static int add_root(struct mm_convs *c, json_t *j, struct mm_err *e)
 {
@@ -36,8 +104,10 @@ static int add_root(struct mm_convs *c, json_t *j, struct mm_err *e)
     for (size_t i = 0; i < n; i++) {
         json_t *s = json_is_array(j) ? json_array_get(j, i) : j;
 
-        if (!json_is_array(json_object_get(s, "conversations")))
-            return mm_err_set(e, MM_EDATA, "sample %zu: no array \"conversations\"", c->n + 1);
+        if (check_form(s, e) < 0) {
+            name_sample(c, s, c->n, true, e);
+            return e->code;
+        }
         c->v[c->n++] = s;
     }
     return 0;
@@ -74,6 +144,11 @@ int mm_convs_open(struct mm_convs **out, char *const *path, int n, struct mm_err
         char *text = NULL;
         size_t size = 0;
 
+        if (!mm_grow(&c->file, &c->file_cap, c->files + 1, sizeof(*c->file))) {
+            rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+            break;
+        }
+        c->file[c->files++] = (struct origin){ path[i], c->n };
         if ((rc = mm_io_slurp(path[i], MOST_BYTES, &text, &size, e)) == 0 &&
             (rc = add_text(c, text, size, e)) < 0)
             mm_err_prefix(e, "%s", path[i]);
@@ -95,6 +170,7 @@ void mm_convs_free(struct mm_convs *c)
         json_decref(c->root[i]);
     free(c->root);
     free(c->v);
+    free(c->file);
     free(c);
 }
 
@@ -110,9 +186,7 @@ uint64_t mm_convs_hash(const struct mm_convs *c)
 
 const char *mm_convs_id(const struct mm_convs *c, size_t i)
 {
-    const char *id = json_string_value(json_object_get(c->v[i], "id"));
-
-    return id ? id : "";
+    return id_of(c->v[i]);
 }
 
 const char *mm_convs_image(const struct mm_convs *c, size_t i)
@@ -122,18 +196,7 @@ const char *mm_convs_image(const struct mm_convs *c, size_t i)
 
 static const char *value_of(const json_t *turn)
 {
-    const char *s = json_string_value(json_object_get(turn, "value"));
-
-    return s ? s : "";
-}
-
-static enum mm_role role_of(const json_t *turn)
-{
-    const char *from = json_string_value(json_object_get(turn, "from"));
-
-    return from && (!strcmp(from, "human") || !strcmp(from, "user")) ? MM_ROLE_USER
-           : from && !strcmp(from, "system")                         ? MM_ROLE_SYSTEM
-                                                                     : MM_ROLE_ASSISTANT;
+    return json_string_value(json_object_get(turn, "value"));
 }
 
 int32_t mm_convs_length(const struct mm_convs *c, size_t i)
@@ -223,17 +286,28 @@ static bool skipped(const struct talk *t, size_t i, enum mm_role role, const str
     return t->n == 0 && role == MM_ROLE_ASSISTANT;
 }
 
-static int read_talk(struct talk *t, const json_t *sample, const struct mm_convs_spec *s,
-                     struct mm_err *e)
+/* User and assistant alternate behind the system text. */
+static int check_turns(const struct talk *t, struct mm_err *e)
 {
-    const json_t *list = json_object_get(sample, "conversations"), *turn;
+    const size_t first = t->n && t->turn[0].role == MM_ROLE_SYSTEM;
+
+    for (size_t i = first; i < t->n; i++)
+        if (t->turn[i].role != ((i - first) % 2 ? MM_ROLE_ASSISTANT : MM_ROLE_USER))
+            return mm_err_set(e, MM_EDATA, "turn %zu: user and assistant must alternate", i);
+    return t->n < first + 2 ? mm_err_set(e, MM_EDATA, "it has no answer") : 0;
+}
+
+static int read_talk(struct talk *t, const struct mm_convs *c, size_t sample,
+                     const struct mm_convs_spec *s, struct mm_err *e)
+{
+    const json_t *list = json_object_get(c->v[sample], "conversations"), *turn;
     const bool in_place = is_named(s->template, "llava_v0");
     size_t i, marks = 0;
 
     t->n = 0;
     json_array_foreach(list, i, turn) {
         const char *text = value_of(turn);
-        const enum mm_role role = role_of(turn);
+        const enum mm_role role = (enum mm_role)role_of(turn);
 
         if (skipped(t, i, role, s->template))
             continue;
@@ -253,10 +327,10 @@ static int read_talk(struct talk *t, const json_t *sample, const struct mm_convs
         if (b->failed)
             return mm_err_set(e, MM_ENOMEM, "out of memory");
     }
-    if (marks != (json_object_get(sample, "image") ? 1 : 0) && !is_named(s->template, "plain"))
+    if (marks != (mm_convs_image(c, sample) ? 1 : 0) && !is_named(s->template, "plain"))
         return mm_err_set(e, MM_EDATA, "%zu " MARK " in its turns, one with a picture and none "
                           "without it is wanted", marks);
-    return 0;
+    return check_turns(t, e);
 }
 
 /* --- prompts ---------------------------------------------------------------------------- */
@@ -371,9 +445,9 @@ static int build_plain(struct mm_labelled *l, const struct talk *t, bool image, 
 {
     struct mm_parts parts = { 0 };
     struct mm_prompt all = { 0 };
-    int rc = t->n < 2 ? mm_err_set(e, MM_EDATA, "it has no caption") : 0;
+    int rc = 0;
 
-    if (rc == 0 && image)
+    if (image)
         rc = add_parts(&parts, MM_PART_TEXT, MARK, strlen(MARK), rows, e);
     if (rc == 0)
         rc = mm_parts_text(&parts, MM_PART_USER, t->turn[1].text, t->turn[1].n, e);
@@ -473,7 +547,7 @@ int mm_convs_build(struct mm_labelled *l, const struct mm_convs *c, size_t i, si
     *l = (struct mm_labelled){ 0 };
     if (!t)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
-    rc = read_talk(t, c->v[i], s, e);
+    rc = read_talk(t, c, i, s, e);
     if (rc == 0 && is_named(s->template, "plain"))
         rc = build_plain(l, t, image, rows, s, e);
     else if (rc == 0 && is_named(s->template, "llava_v0"))
@@ -484,9 +558,23 @@ int mm_convs_build(struct mm_labelled *l, const struct mm_convs *c, size_t i, si
         rc = check(l, s->context, e);
     if (rc < 0) {
         mm_labelled_free(l);
-        mm_err_prefix(e, "sample %zu (id '%s')", i + 1, mm_convs_id(c, i));
+        name_sample(c, c->v[i], i, false, e);
     }
     talk_free(t);
+    free(t);
+    return rc;
+}
+
+int mm_convs_check(const struct mm_convs *c, size_t i, const struct mm_convs_spec *s,
+                   struct mm_err *e)
+{
+    struct talk *t = calloc(1, sizeof(*t));
+    int rc = t ? read_talk(t, c, i, s, e) : mm_err_set(e, MM_ENOMEM, "out of memory");
+
+    if (rc < 0)
+        name_sample(c, c->v[i], i, false, e);
+    if (t)
+        talk_free(t);
     free(t);
     return rc;
 }

@@ -22,8 +22,9 @@ enum { MM_LABEL_NONE = -100, MM_IMAGE_ID = -200 };
 
 struct mm_convs;
 
-/* mm_convs_open: n files, each a JSON array or JSON lines; "-" is standard input.
- * MM_ENOENT, MM_EDATA. */
+/* mm_convs_open: n files, each a JSON array or JSON lines; "-" is standard input.  The paths
+ * must outlive c.  MM_ENOENT; MM_EDATA: no JSON, a sample whose turns are not of "from" (human,
+ * user, gpt, assistant, system) and "value", an "image" that is no name (null: there is none). */
 MM_MUST_CHECK int mm_convs_open(struct mm_convs **c, char *const *path, int n, struct mm_err *e);
 void mm_convs_free(struct mm_convs *c); /* takes NULL */
 
@@ -53,7 +54,11 @@ struct mm_labelled {
 };
 void mm_labelled_free(struct mm_labelled *l); /* takes a zeroed one */
 
-/* mm_convs_build: sample i, its picture being `rows` positions long.  MM_EDATA (naming the
+/* mm_convs_check: is sample i what mm_convs_build takes, as far as its turns tell? */
+MM_MUST_CHECK int mm_convs_check(const struct mm_convs *c, size_t i, const struct mm_convs_spec *s,
+                                 struct mm_err *e);
+
+/* mm_convs_build: sample i, its picture being `rows` positions long.  MM_EDATA (naming file and
  * sample): roles out of order, more than one picture, no trained token. */
 MM_MUST_CHECK int mm_convs_build(struct mm_labelled *l, const struct mm_convs *c, size_t i,
                                  size_t rows, const struct mm_convs_spec *s, struct mm_err *e);

@@ -121,6 +121,28 @@ static int find_template(struct llava *l, const char *name, struct mm_err *e)
     return 0;
 }
 
+/* The features of sample i's picture in the file, or NULL. */
+static const struct mm_tensor *cached(const struct llava *l, size_t i)
+{
+    const char *name = mm_convs_image(l->convs, i);
+
+    return l->features && name ? mm_features_find(l->features, name) : NULL;
+}
+
+/* Is the picture of sample i where the options say? */
+static int find_picture(const struct llava *l, size_t i, struct mm_err *e)
+{
+    const char *name = mm_convs_image(l->convs, i);
+
+    if (cached(l, i))
+        return 0;
+    if (l->spec->images)
+        return mm_pictures_there(l->spec->images, name, e);
+    return l->features ? mm_err_set(e, MM_EDATA, "%s: no features of '%s'", l->spec->features, name)
+                       : mm_err_set(e, MM_EUSAGE, "the data have pictures: --images or --features "
+                                    "says where they are");
+}
+
 static int open_data(struct llava *l, const struct mm_llava_stage *stage, struct mm_err *e)
 {
     int rc = mm_convs_open(&l->convs, l->spec->data, l->spec->ndata, e);
@@ -134,13 +156,12 @@ static int open_data(struct llava *l, const struct mm_llava_stage *stage, struct
     l->built = calloc(mm_convs_count(l->convs) + 1, sizeof(*l->built));
     if (!l->length || !l->built)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
-    for (size_t i = 0; i < mm_convs_count(l->convs); i++) {
+    for (size_t i = 0; rc == 0 && i < mm_convs_count(l->convs); i++) {
         l->length[i] = mm_convs_length(l->convs, i);
-        if (mm_convs_image(l->convs, i) && !l->spec->images && !l->features)
-            return mm_err_set(e, MM_EUSAGE, "the data have pictures: --images or --features says "
-                              "where they are");
+        if ((rc = mm_convs_check(l->convs, i, &l->cs, e)) == 0 && mm_convs_image(l->convs, i))
+            rc = find_picture(l, i, e);
     }
-    return 0;
+    return rc;
 }
 
 /* What is frozen anyway may be named too: the tower, and what the checkpoints hold beside. */
@@ -215,14 +236,6 @@ int mm_llava_open(struct mm_job *j, const struct mm_llava_stage *stage, struct m
 
 /* --- samples ------------------------------------------------------------------------------- */
 
-/* The features of sample i's picture in the file, or NULL. */
-static const struct mm_tensor *cached(const struct llava *l, size_t i)
-{
-    const char *name = mm_convs_image(l->convs, i);
-
-    return l->features && name ? mm_features_find(l->features, name) : NULL;
-}
-
 /* One micro-batch. */
 struct batch {
     const size_t *sample;
@@ -243,9 +256,6 @@ static int build(struct batch *b, struct llava *l, struct mm_ctx *c)
         const bool picture = mm_convs_image(l->convs, b->sample[i]) != NULL;
         struct mm_labelled *const kept = &l->built[b->sample[i]];
 
-        if (picture && !f && !l->vision.tower)
-            return mm_err_set(&c->err, MM_EDATA, "%s: no features of '%s'", l->spec->features,
-                              mm_convs_image(l->convs, b->sample[i]));
         if (kept->id) {
             b->l[i] = *kept;
             *kept = (struct mm_labelled){ 0 };

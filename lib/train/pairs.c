@@ -9,6 +9,7 @@
 #include "stream/cmdio.h"
 #include "stream/operand.h"
 #include "train/convs.h"
+#include "train/pictures.h"
 #include "train/texts.h"
 
 enum { MOST = 1 << 30 };
@@ -111,6 +112,8 @@ static int read_json(struct mm_pairs *p, struct mm_err *e)
         if (!text || !mm_convs_image(p->convs, i))
             return mm_err_set(e, MM_EDATA, "sample %zu (id '%s'): a picture and an answer are "
                               "wanted", i + 1, mm_convs_id(p->convs, i));
+        if ((rc = mm_pictures_there(p->s.images, mm_convs_image(p->convs, i), e)) < 0)
+            return rc;
         rc = mm_texts_add(&p->texts, text, strlen(text), e);
     }
     return rc;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 
@@ -59,5 +60,19 @@ int mm_pictures_load(float *px, int (*size)[2], const char *dir, const char *con
         if (k.err[i].code)
             rc = mm_err_set(e, k.err[i].code, "%s", k.err[i].msg);
     free(k.err);
+    return rc;
+}
+
+int mm_pictures_there(const char *dir, const char *name, struct mm_err *e)
+{
+    struct mm_buf path = { 0 };
+    int rc = 0;
+
+    mm_buf_printf(&path, "%s/%s", dir, name);
+    if (path.failed)
+        rc = mm_err_set(e, MM_ENOMEM, "out of memory");
+    else if (access(path.p, R_OK) < 0)
+        rc = mm_err_set(e, MM_ENOENT, "%s:", path.p);
+    mm_buf_free(&path);
     return rc;
 }

@@ -13,4 +13,8 @@ MM_MUST_CHECK int mm_pictures_load(float *px, int (*size)[2], const char *dir, c
                                    const struct mm_preprocess *pre, int64_t side,
                                    struct mm_pool *p, struct mm_err *e);
 
+/* mm_pictures_there: is dir/name to be read?  So that a run of days ends before it begins.
+ * MM_ENOENT. */
+MM_MUST_CHECK int mm_pictures_there(const char *dir, const char *name, struct mm_err *e);
+
 #endif

@@ -53,6 +53,9 @@ static int region_open(struct mm_job *j, struct mm_err *e)
                                     .vocab = tc->vocab };
     if ((rc = mm_regions_open(&l->regions, s->data, s->ndata, &texts, e)) < 0)
         return rc;
+    for (size_t i = 0; i < mm_regions_count(l->regions); i++)
+        if ((rc = mm_pictures_there(s->images, mm_regions_image(l->regions, i), e)) < 0)
+            return rc;
     j->nsamples = mm_regions_count(l->regions);
     j->data = mm_regions_hash(l->regions);
     return 0;

@@ -250,6 +250,18 @@ t "no directory of pictures" 64 mm-train regions -m "$R/model" -o x "$R/regions.
 
 t "pictures are needed" 64 mm-train llava-align -m "$A/model" -o x "$A/pretrain.json"
 t "and must be there" 66 mm-train llava-align -m "$A/model" --images . -o x "$A/pretrain.json"
+cp "$S/instruct.json" more.json
+echo '[{"id":"late","image":"no.png","conversations":[{"from":"human","value":"<image>"},{"from":"gpt","value":"A cat."}]}]' >late.json
+t "one of many that is not there" 66 mm-train llava-instruct -m "$S/model" --images "$S/images" --no-shuffle -B 1 -o early \
+    more.json late.json
+not_there "is told before the first update" early/log.jsonl
+t "or has no features" 65 mm-train llava-instruct -m "$S/model" --features f.mmt --no-shuffle -B 1 -o early more.json late.json
+sed 's/no.png/a.png/; s/<image>/What?/' late.json >unmarked.json
+t "and a sample that is none" 65 mm-train llava-instruct -m "$S/model" --images "$S/images" --no-shuffle -B 1 -o early \
+    more.json unmarked.json
+has "by its number in its file" err "unmarked.json: sample 1 (id 'late'): 0 <image>"
+not_there "before the first update too" early/log.jsonl
+t "no picture of a pair" 66 mm-train contrastive -m clip1 --images . -o x "$A/pretrain.json"
 t "no projector" 69 mm-train llava-align -m "$TOP/tests/golden/llama/mha/model" --images . -o x "$A/pretrain.json"
 t "adapter and rank" 64 mm-train llava-instruct --model s4 --adapter s4/adapter --lora 3 --images . -o x "$S/instruct.json"
 

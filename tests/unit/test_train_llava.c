@@ -313,12 +313,23 @@ static char *trained_text(const char *json, const char *template, char *why)
     const struct mm_convs_spec cs = { .prompt = llm.prompt, .context = 512,
                                       .template = mm_template_named(template) };
     int rc = mm_convs_open(&c, paths, 1, &e);
-    assert_int_equal(rc, 0);
-    rc = mm_convs_build(&l, c, 0, 4, &cs, &e);
-    if (rc < 0)
-        strcpy(why, e.msg);
-    else
+    if (rc < 0) {
+        c = NULL;
+        l = (struct mm_labelled){ 0 };
+    } else {
+        struct mm_err checked = { 0 };
+
+        rc = mm_convs_build(&l, c, 0, 4, &cs, &e);
+        assert_int_equal(mm_convs_check(c, 0, &cs, &checked), rc);
+        assert_string_equal(checked.msg, e.msg);
+    }
+    if (rc < 0) {
+        assert_int_equal(rc, MM_EDATA);
+        assert_memory_equal(e.msg, path, strlen(path));
+        strcpy(why, e.msg + strlen(path) + strlen(": "));
+    } else {
         sprintf(why, "%zu positions", l.n);
+    }
     for (size_t i = 0; rc == 0 && i < l.n;) {
         size_t k = i;
 
@@ -363,10 +374,24 @@ static void test_formats(void **state)
         { TALK(PICTURE, "What?", "A cat."), "v1", "", "sample 1 (id 'x'): 0 <image> in its turns" },
         { TALK("", "What <image>", "A."), "v1", "", "sample 1 (id 'x'): 1 <image> in its turns" },
         { "[{\"id\":\"x\",\"conversations\":[{\"from\":\"human\",\"value\":\"a\"}]}]", "v1", "",
-          "sample 1 (id 'x'): no token of it is trained" },
+          "sample 1 (id 'x'): it has no answer" },
         { "[{\"id\":\"x\",\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},"
           "{\"from\":\"human\",\"value\":\"b\"}]}]", "v1", "",
           "sample 1 (id 'x'): turn 1: user and assistant must alternate" },
+        { "[{\"id\":\"x\",\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},"
+          "{\"from\":\"human\",\"value\":\"b\"}]}]", "plain", "",
+          "sample 1 (id 'x'): turn 1: user and assistant must alternate" },
+        { TALK("\"image\":null,", "What?", "A cat."), "v1", "|A cat.</s>", "" },
+        { TALK("\"image\":[\"a.png\"],", "<image>", "A."), "v1", "", "sample 1 (id 'x'): \"image\" is no name" },
+        { TALK("\"image\":\"\",", "<image>", "A."), "v1", "", "sample 1 (id 'x'): \"image\" is no name" },
+        { "[{\"conversations\":[{\"role\":\"user\",\"content\":\"a\"}]}]", "v1", "",
+          "sample 1 (id ''): turn 0: from '': human, gpt or system is wanted" },
+        { "[{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"bing\",\"value\":\"b\"}]}]",
+          "v1", "", "sample 1 (id ''): turn 1: from 'bing': human, gpt or system is wanted" },
+        { "[{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\"}]}]",
+          "v1", "", "sample 1 (id ''): turn 1: no string \"value\"" },
+        { "{\"id\":\"x\",\"conversations\":[]}", "v1", "", "sample 1 (id 'x'): it has no answer" },
+        { "{\"id\":\"x\",\"conversations\":7}", "v1", "", "sample 1 (id 'x'): no array \"conversations\"" },
     };
 
     (void)state;
