@@ -257,10 +257,15 @@ static int run_scienceqa(struct app *a)
     json_t *problems = load(a, a->o.ref[0]);
     struct mm_eval_pairs model, gpt4, judge;
     struct mm_eval_sqa q = { &model, NULL, NULL };
+    size_t none = 0;
 
     if (a->o.splits)
         problems = split_of(a, problems);
     model = pair(a, problems, answers_in(a, a->o.pred, problems), mm_eval_ids, MM_EVAL_KEEP);
+    for (size_t i = 0; i < model.n; i++)
+        none += model.pred[i] == NULL;
+    if (none > 0)
+        mm_cmd_warn(&a->cmd, "%zu of %zu problems have no answer, which is wrong", none, model.n);
     if (a->o.gpt4) {
         gpt4 = pair(a, problems, answers_in(a, a->o.gpt4, problems), mm_eval_ids, MM_EVAL_KEEP);
         q.gpt4 = &gpt4;
@@ -341,6 +346,9 @@ static int run_pope(struct app *a)
     for (size_t i = 0; rc == 0 && i < a->o.nref; i++) {
         const char *name = category_of(a, a->o.ref[i]);
         const json_t *refs = load(a, a->o.ref[i]);
+
+        if (json_object_get(a->out, name))
+            mm_cmd_usage(&a->cmd, "two --ref of the category '%s'", name);
 
         rc = pope_category(a, refs, questions ? of_category(a, questions, preds, name) : preds,
                            name);
@@ -454,6 +462,7 @@ static void check_judge(struct app *a, const struct task *t)
 
 static void check_files(struct app *a, const struct task *t)
 {
+    size_t streams = 0;
     const struct {
         char letter;
         const char *name, *file;
@@ -469,7 +478,12 @@ static void check_files(struct app *a, const struct task *t)
         if (files[i].file && !strchr(t->takes, files[i].letter) &&
             !strchr(t->takes, files[i].letter - 32))
             mm_cmd_usage(&a->cmd, "%s takes no %s", t->name, files[i].name);
+        streams += files[i].file && strcmp(files[i].file, "-") == 0;
     }
+    for (size_t i = 1; i < a->o.nref; i++)
+        streams += strcmp(a->o.ref[i], "-") == 0;
+    if (streams > 1)
+        mm_cmd_usage(&a->cmd, "standard input is one file, not %zu", streams);
     check_judge(a, t);
     if (a->o.nref > 1 && strcmp(t->name, "pope") != 0 && !world)
         mm_cmd_usage(&a->cmd, "%s takes one --ref", t->name);
@@ -534,7 +548,7 @@ static void print(struct app *a, const struct task *t)
     } else if (a->o.table) {
         mm_eval_table(&b, t->name, a->out);
     } else {
-        mm_eval_lines(&b, a->out, "");
+        mm_eval_lines(&b, t->name, a->out);
     }
     if (b.failed)
         mm_err_set(&a->cmd.err, MM_ENOMEM, "out of memory");

@@ -218,25 +218,62 @@ static void table_world(struct mm_buf *b, const json_t *out)
 static void table_exact(struct mm_buf *b, const json_t *out) { table_flat(b, out, exact_columns); }
 static void table_auc(struct mm_buf *b, const json_t *out) { table_flat(b, out, auc_columns); }
 
-/* Every single number, its path before it; lists are left to --json. */
-void mm_eval_lines(struct mm_buf *b, const json_t *v, const char *path)
+static void line(struct mm_buf *b, const char *name, const char *part, const json_t *v)
 {
+    if (json_is_integer(v))
+        mm_buf_printf(b, "%s%s\t%" JSON_INTEGER_FORMAT "\n", name, part, json_integer_value(v));
+    else if (json_is_real(v))
+        mm_buf_printf(b, "%s%s\t%.6g\n", name, part, json_real_value(v));
+}
+
+/* Every single number of v, its path before it, and its interval; lists are left to --json. */
+static void print_lines(struct mm_buf *b, const json_t *v, const char *path)
+{
+    const json_t *intervals = json_object_get(v, "ci95");
     char name[400];
     const char *key;
     json_t *m;
 
     json_object_foreach((json_t *)v, key, m) {
+        const json_t *ci = json_object_get(intervals, key);
+
         snprintf(name, sizeof(name), "%s%s%s", path, *path ? "." : "", key);
-        if (json_is_integer(m))
-            mm_buf_printf(b, "%s\t%" JSON_INTEGER_FORMAT "\n", name, json_integer_value(m));
-        else if (json_is_real(m))
-            mm_buf_printf(b, "%s\t%.6g\n", name, json_real_value(m));
-        else if (json_is_object(m) && strcmp(key, "ci95") != 0 &&
-                 strcmp(key, "scienceqa_choice") != 0)
-            mm_eval_lines(b, m, name);
-        else if (json_is_array(m) && strcmp(path, "ci95") == 0)
-            continue;
+        if (json_is_object(m) && strcmp(key, "ci95") != 0 && strcmp(key, "scienceqa_choice") != 0)
+            print_lines(b, m, name);
+        line(b, name, "", m);
+        if (json_is_number(m)) {
+            line(b, name, ".ci95.low", json_array_get(ci, 0));
+            line(b, name, ".ci95.high", json_array_get(ci, 1));
+        }
     }
+}
+
+/* The rows of bench are lists: numbers by the columns' heads. */
+static void bench_lines(struct mm_buf *b, const json_t *out)
+{
+    const char *key;
+    json_t *row;
+
+    json_object_foreach((json_t *)out, key, row) {
+        const json_t *ci = json_object_get(json_object_get(out, "ci95"), key);
+        char name[400];
+
+        if (!json_is_number(json_array_get(row, 0)))
+            continue;
+        for (size_t i = 0; bench_columns[i].head; i++) {
+            snprintf(name, sizeof(name), "%s.%s", key, bench_columns[i].head);
+            line(b, name, "", json_array_get(row, i));
+            line(b, name, ".ci95.low", i == 0 ? json_array_get(ci, 0) : NULL);
+            line(b, name, ".ci95.high", i == 0 ? json_array_get(ci, 1) : NULL);
+        }
+    }
+}
+
+void mm_eval_lines(struct mm_buf *b, const char *task, const json_t *out)
+{
+    if (strcmp(task, "bench") == 0)
+        bench_lines(b, out);
+    print_lines(b, out, "");
 }
 
 static const struct {

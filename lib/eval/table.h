@@ -9,8 +9,9 @@
  * scienceqa, pope, auc, bench, world): rows and columns, then 95% intervals where there are. */
 void mm_eval_table(struct mm_buf *b, const char *task, const json_t *out);
 
-/* mm_eval_lines: append every single number of v, "name<tab>number" a line, members of
- * members as "path.name"; lists are left out. */
-void mm_eval_lines(struct mm_buf *b, const json_t *v, const char *path);
+/* mm_eval_lines: append every single number of out, "name<tab>number" a line, members of
+ * members as "path.name", intervals as "name.ci95.low" and "name.ci95.high"; of bench
+ * "category.relative", "category.reference", "category.candidate".  Lists are left out. */
+void mm_eval_lines(struct mm_buf *b, const char *task, const json_t *out);
 
 #endif

@@ -24,11 +24,16 @@ t 'scienceqa' 0 mm-eval scienceqa --pred "$g/choice/scienceqa_answers.jsonl" \
     --ref "$g/choice/problems.json" --splits "$g/choice/pid_splits.json" --table
 has 'its table' out \
     '^model  *58.33  *56.52  *14.29  *57.69  *57.69  *42.86  *59.26  *44.44  *51.85$'
+has 'says how many answers are missing' err '^mm-eval: 4 of 54 problems have no answer, which is wrong$'
 t 'pope' 0 mm-eval pope --pred "$g/pope/answers.jsonl" --questions "$g/pope/questions.jsonl" \
     --ref "$g/pope/coco/coco_pope_random.json" --ref "$g/pope/coco/coco_pope_popular.json" --json
 has 'f1 by category' out '"f1_by_category": \[0.66666666666666663, 0.64516129032258063\]'
 t 'bench' 0 mm-eval bench --judge "$g/llava_bench/reviews.jsonl" --table
 has 'relative score' out '^all  *62.9  *62.5  *39.3$'
+t 'bench in lines' 0 mm-eval bench --judge "$g/llava_bench/reviews.jsonl" --bootstrap 50
+near 'relative score' "$(value all.relative out)" 62.9
+near 'of a category' "$(value llava_bench_conv.candidate out)" 21
+has 'with its interval' out '^all.relative.ci95.low	[0-9.]*$'
 
 echo '[{"id":1,"answer":"a"},{"id":2,"answer":"\\u0000"}]' >nul.json
 echo '[{"id":1,"text":"a\u0000"},{"id":2,"text":"\\u0000"}]' >nul.said
@@ -92,6 +97,16 @@ t 'again' 0 mm-eval vqa --pred "$g/vqa/results.json" --ref "$g/vqa/annotations.j
 cmp -s out first
 ok 'the same seed, the same intervals' $?
 has 'an interval' out '"ci95": {"official_overall": \['
+t 'intervals in lines' 0 mm-eval vqa --pred "$g/vqa/results.json" --ref "$g/vqa/annotations.json" \
+    --bootstrap 100 -s 3
+cp out lines
+t 'intervals in a table' 0 mm-eval vqa --pred "$g/vqa/results.json" \
+    --ref "$g/vqa/annotations.json" --bootstrap 100 -s 3 --table
+has 'are the same' out "^VQA  *\\[$(printf '%.2f, %.2f' "$(value official_overall.ci95.low lines)" \
+    "$(value official_overall.ci95.high lines)")\\] (95%)$"
+t 'intervals of categories' 0 mm-eval pope --pred "$g/pope/answers.jsonl" \
+    --questions "$g/pope/questions.jsonl" --ref "$g/pope/coco/coco_pope_random.json" --bootstrap 20
+has 'in lines' out '^random.f1_score.ci95.high	[0-9.]*$'
 
 # a judge on loopback, which gives the first assistant 8 and the second the length of its answer
 cat >judge.py <<'END'
@@ -196,7 +211,8 @@ for args in 'vqa --pred p' 'vqa --ref r' 'nothing --pred p --ref r' '' 'vqa exac
     'auc --pred p --ref r --judge j' 'bench --pred p --ref r' 'vqa --pred p --ref r --ref q' \
     'vqa --pred p --ref r --table --json' 'scienceqa --pred p --ref r --judge j' \
     'vqa --pred p --ref r --bootstrap 0' 'vqa --pred p --ref r --want' 'vqa --pred p --ref r --blind b' \
-    'world --ref r --blind b'; do
+    'world --ref r --blind b' 'vqa --pred - --ref -' 'world --ref - --ref - --pred p' \
+    "pope --pred $g/pope/answers.jsonl --questions $g/pope/questions.jsonl --ref $g/pope/coco/coco_pope_random.json --ref $g/pope/coco/coco_pope_random.json"; do
     # shellcheck disable=SC2086
     t "usage: $args" 64 mm-eval $args
 done
