@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unicase.h>
 
+#include "base/buf.h"
 #include "base/io.h"
 
 const char *const mm_eval_ids[] = { "question_id", "id", "image_id", "source", "image", NULL };
@@ -198,6 +200,70 @@ static int put_images(json_t *alias, struct mm_arena *a, const json_t *refs, str
     return 0;
 }
 
+/* The question in a prompt of LLaVA's for TextVQA: text, words that were read in the picture
+ * before or after it or none, "Answer ..."; its scorer goes by the same lines. */
+static size_t question_in(const char **prompt)
+{
+    const char *from = *prompt, *ask = strstr(from, "Question: "), *end;
+
+    if (strncmp(from, "OCR tokens: ", 12) == 0 && ask && (end = strstr(ask, " Short answer:"))) {
+        *prompt = ask + 10;
+        return (size_t)(end - *prompt);
+    }
+    if (strncmp(from, "Reference OCR token:", 20) == 0 && strchr(from, '\n'))
+        *prompt = strchr(from, '\n') + 1;
+    return strcspn(*prompt, "\n");
+}
+
+/* "image_id LF question", in lower case, in the arena; NULL: out of memory. */
+static const char *asked_key(struct mm_arena *a, const char *image, const char *q, size_t n)
+{
+    struct mm_buf b = { 0 };
+    size_t len = 0;
+    char *low = (char *)u8_tolower((const uint8_t *)q, n, NULL, NULL, NULL, &len);
+    const char *key = NULL;
+
+    mm_buf_printf(&b, "%s\n", image);
+    if (low)
+        mm_buf_add(&b, low, len);
+    if (low && !b.failed)
+        key = mm_arena_strdup(a, b.p, b.n);
+    free(low);
+    mm_buf_free(&b);
+    return key;
+}
+
+/* References by picture and question, for predictions that go by them (-1 marks two). */
+static int put_asked(json_t *asked, struct mm_arena *a, const json_t *refs, struct mm_err *e)
+{
+    static const char *const image[] = { "image_id", NULL };
+
+    for (size_t i = 0; i < json_array_size(refs); i++) {
+        const json_t *ref = json_array_get(refs, i);
+        const char *id = mm_eval_id(a, ref, image);
+        const char *q = json_string_value(json_object_get(ref, "question"));
+        const char *key = id && q ? asked_key(a, id, q, strlen(q)) : "";
+
+        if (!key)
+            return no_memory(e);
+        if (*key && json_object_set_new(asked, key,
+                                        json_integer(json_object_get(asked, key) ? -1
+                                                                                 : (json_int_t)i)) < 0)
+            return no_memory(e);
+    }
+    return 0;
+}
+
+static const json_t *find_asked(const json_t *asked, struct mm_arena *a, const json_t *pred,
+                                const char *id)
+{
+    const char *prompt = json_string_value(json_object_get(pred, "prompt"));
+    const size_t n = prompt ? question_in(&prompt) : 0;
+    const char *key = prompt ? asked_key(a, id, prompt, n) : NULL;
+
+    return key ? json_object_get(asked, key) : NULL;
+}
+
 /* Which reference a prediction means: by id, else its source's path, name or stem. */
 static const json_t *find(const json_t *ids, const json_t *alias, struct mm_arena *a,
                           const char *id)
@@ -253,9 +319,13 @@ static int by_order(struct mm_eval_pairs *p, const json_t *refs, const json_t *p
     return 0;
 }
 
+/* Names of references: numbers by their ids, by their pictures, by picture and question. */
+struct names {
+    json_t *ids, *alias, *asked;
+};
+
 static int place(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *preds,
-                 const char *const *keys, const json_t *ids, const json_t *alias,
-                 struct mm_err *e)
+                 const char *const *keys, const struct names *names, struct mm_err *e)
 {
     for (size_t i = 0; i < json_array_size(preds); i++) {
         const json_t *obj = json_array_get(preds, i);
@@ -265,7 +335,9 @@ static int place(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *pred
 
         if (!id)
             return mm_err_set(e, MM_EDATA, "prediction %zu has no id", i + 1);
-        v = find(ids, alias, a, id);
+        v = find(names->ids, names->alias, a, id);
+        if (!v)
+            v = find_asked(names->asked, a, obj, id);
         if (!v)
             return mm_err_set(e, MM_EDATA, "prediction '%s': no reference has this id", id);
         at = json_integer_value(v);
@@ -300,9 +372,9 @@ int mm_eval_pair(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *refs
                  const json_t *preds, const char *const *keys, enum mm_eval_missing missing,
                  struct mm_err *e)
 {
-    json_t *ids = json_object();
-    json_t *alias = json_object();
-    int rc = ids && alias ? alloc(p, a, json_array_size(refs), e) : no_memory(e);
+    const struct names names = { json_object(), json_object(), json_object() };
+    int rc = names.ids && names.alias && names.asked ? alloc(p, a, json_array_size(refs), e)
+                                                     : no_memory(e);
 
     if (rc == 0 && without_ids(a, refs, keys)) {
         rc = by_order(p, refs, preds, e);
@@ -311,19 +383,22 @@ int mm_eval_pair(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *refs
     for (size_t i = 0; rc == 0 && i < p->n; i++) {
         p->ref[i] = json_array_get(refs, i);
         p->id[i] = mm_eval_id(a, p->ref[i], keys);
-        rc = p->id[i] ? put(ids, p->id[i], i, e)
+        rc = p->id[i] ? put(names.ids, p->id[i], i, e)
                       : mm_err_set(e, MM_EDATA, "reference %zu has no id", i + 1);
     }
     if (rc == 0)
-        rc = put_images(alias, a, refs, e);
+        rc = put_images(names.alias, a, refs, e);
     if (rc == 0)
-        rc = place(p, a, preds, keys, ids, alias, e);
+        rc = put_asked(names.asked, a, refs, e);
+    if (rc == 0)
+        rc = place(p, a, preds, keys, &names, e);
     if (rc == 0)
         rc = check_missing(p, missing, e);
 out:
     if (rc == 0 && p->n == 0)
         rc = mm_err_set(e, MM_EDATA, "nothing to score");
-    json_decref(ids);
-    json_decref(alias);
+    json_decref(names.ids);
+    json_decref(names.alias);
+    json_decref(names.asked);
     return rc;
 }

@@ -43,7 +43,8 @@ enum mm_eval_missing { MM_EVAL_REFUSE, MM_EVAL_KEEP, MM_EVAL_DROP };
 /* mm_eval_pair: each reference with its prediction, in the order of refs.
  *
  *   keys     where ids are; a prediction known by `source` is also found by the
- *            file's name and stem, and by the reference's `image`
+ *            file's name and stem, and by the reference's `image`; one that has a
+ *            `prompt` by the reference's `image_id` and `question` (LLaVA's for TextVQA)
  *   missing  a reference without prediction: MM_EDATA, kept with NULL, left out
  *
  * The arrays live in a, the objects in the lists.  MM_EDATA: an id twice, a

@@ -84,6 +84,26 @@ cat pred.jsonl one.jsonl >twice.jsonl
 t 'a prediction twice' 65 mm-eval vqa --pred twice.jsonl --ref ref.json
 has 'names it too' err "'/x/images/b.png' comes twice"
 
+# TextVQA's file and LLaVA's answers, which name the picture and hold the question
+cat >textvqa.json <<'END'
+{"dataset_type": "val", "data": [
+ {"question_id": 34602, "image_id": "003a8ae2", "question": "What is the BRAND of this \u00c9cran?", "answers": ["nous", "nous", "nous", "nous", "x", "x", "x", "y", "y", "y"]},
+ {"question_id": 34603, "image_id": "003a8ae2", "question": "what does it say?", "answers": ["dakota", "dakota", "dakota", "dakota", "x", "x", "x", "y", "y", "y"]},
+ {"question_id": 34604, "image_id": "f4f4", "question": "what does it say?", "answers": ["stop", "stop", "stop", "stop", "x", "x", "x", "y", "y", "y"]},
+ {"question_id": 34605, "image_id": "f5", "question": "how\nmany?", "answers": ["2", "2", "2", "2", "x", "x", "x", "y", "y", "y"]}]}
+END
+cat >llava.jsonl <<'END'
+{"question_id": "003a8ae2", "prompt": "what does it say?\nReference OCR token: A, B\nAnswer the question using a single word or phrase.", "text": "Dakota"}
+{"question_id": "003a8ae2", "prompt": "what is the brand of this \u00e9cran?\nAnswer the question using a single word or phrase.", "text": "no"}
+{"question_id": "f4f4", "prompt": "Reference OCR token: STOP\nWhat does it say?\nAnswer the question using a single word or phrase.", "text": "Stop."}
+{"question_id": "f5", "prompt": "OCR tokens: 2. Question: How\nmany? Short answer:", "text": "two"}
+END
+t 'TextVQA as LLaVA answers it' 0 mm-eval vqa --pred llava.jsonl --ref textvqa.json --json
+has 'question by question' out '"textvqa_llava_per_question": \[0.0, 100.0, 100.0, 100.0\]'
+sed 's/it say/it tell/' llava.jsonl >other.jsonl
+t 'another question' 65 mm-eval vqa --pred other.jsonl --ref textvqa.json
+has 'is of no reference' err "prediction '003a8ae2': no reference has this id"
+
 printf '%s\n' '{"id":1,"score":0.5}' '{"id":2,"score":0.5}' '{"id":3,"score":0.9}' >scores.jsonl
 printf '%s\n' '{"id":1,"label":0}' '{"id":2,"label":"yes"}' '{"id":3,"label":true}' >labels.jsonl
 t 'auc, a tie counts half' 0 mm-eval auc --pred scores.jsonl --ref labels.jsonl
