@@ -379,6 +379,7 @@ static int ask_judge(struct app *a, json_t *reviews)
     j.questions = load(a, a->o.questions);
     j.refs = load(a, a->o.ref[0]);
     j.preds = load(a, a->o.pred);
+    j.reviews = a->o.judge;
     j.context = a->o.context ? load(a, a->o.context) : NULL;
     if (a->o.rules) {
         json_t *rules = NULL;
@@ -442,7 +443,7 @@ static const struct task *find_task(struct app *a, const char *name)
     mm_cmd_usage(&a->cmd, "no task '%s': caption, vqa, exact, scienceqa, pope, auc, bench, world", name);
 }
 
-/* bench has its reviews from a file, or all that a judge is asked. */
+/* bench has its reviews from a file, or all that a judge is asked, and a file to keep them. */
 static void check_judge(struct app *a, const struct task *t)
 {
     const struct opts *o = &a->o;
@@ -452,11 +453,13 @@ static void check_judge(struct app *a, const struct task *t)
         mm_cmd_usage(&a->cmd, "%s asks no judge at an endpoint", t->name);
     if (!bench)
         return;
-    if (!o->endpoint == !o->judge)
+    if (!o->endpoint && !o->judge)
         mm_cmd_usage(&a->cmd, "bench wants --judge or --endpoint");
+    if (o->endpoint && o->judge && strcmp(o->judge, "-") == 0)
+        mm_cmd_usage(&a->cmd, "--judge -: reviews are kept in a file");
     if (o->endpoint && !(o->model && o->pred && o->nref && o->questions))
         mm_cmd_usage(&a->cmd, "--endpoint wants --judge-model, --questions, --ref and --pred");
-    if (o->judge && (o->pred || o->nref || o->questions || o->model || o->context || o->rules))
+    if (!o->endpoint && (o->pred || o->nref || o->questions || o->model || o->context || o->rules))
         mm_cmd_usage(&a->cmd, "--judge holds the reviews: no --pred, --ref, --questions");
 }
 

@@ -130,11 +130,15 @@ has 'in lines' out '^random.f1_score.ci95.high	[0-9.]*$'
 
 # a judge on loopback, which gives the first assistant 8 and the second the length of its answer
 cat >judge.py <<'END'
-import http.server, json, re
+import http.server, json, os, re
 class H(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         m = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][1]["content"]
         a = re.search(r"\[Assistant 2\]\n(.*?)\n\n\[End", m, re.S).group(1)
+        open("asked", "a").write(a + "\n")
+        if os.path.exists("refuse") and a == "cats":
+            self.send_error(400)
+            return
         ok = "a dog on grass" in m and self.headers["Authorization"] == "Bearer k"
         text = "8 %d\nso" % (len(a) if ok else 1)
         b = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
@@ -145,7 +149,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
 s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
 open("port.new", "w").write(str(s.server_port))
-import os; os.rename("port.new", "port")
+os.rename("port.new", "port")
 s.serve_forever()
 END
 "${PYTHON:-python3}" judge.py >judge.log 2>&1 &
@@ -160,8 +164,30 @@ t 'a judge at an endpoint' 0 env MM_API_KEY=k mm-eval bench --endpoint \
     --pred p.jsonl --context c.jsonl --json
 has 'its scores' out '"parsed": \[\[8.0, 2.0\], \[8.0, 4.0\]\]'
 has 'and the reviews' out '"content": "8 2\\nso"'
+review() {
+    env MM_API_KEY=k mm-eval bench --endpoint "http://127.0.0.1:$(cat port)/v1" --judge-model m \
+        --questions q.jsonl --ref r.jsonl --pred p.jsonl --context c.jsonl --judge kept.jsonl "$@"
+}
+: >asked && : >refuse
+t 'an answer that the judge refuses' 65 review
+has 'is named' err "^mm-eval: judge: question '2': http-400: "
+has 'the other review is kept' kept.jsonl '"content":"8 2\\nso"'
+printf '{"question_id":"2","conte' >>kept.jsonl && rm refuse
+t 'goes on' 0 review
+near 'with the same scores' "$(value all.relative out)" 37.5
+sort asked >sorted
+same 'asks what is missing' sorted "$(printf 'ab\ncats\ncats')"
+t 'again' 0 review
+[ "$(wc -l <asked)" = 3 ] && [ "$(wc -l <kept.jsonl)" = 2 ]
+ok 'asks nothing' $?
+t 'the file alone' 0 mm-eval bench --judge kept.jsonl
+near 'has them too' "$(value all.relative out)" 37.5
+sed 's/cats/dogs/' p.jsonl >p2.jsonl
+t 'reviews of other answers' 65 review --pred p2.jsonl
+has 'are not taken for these' err "^mm-eval: kept.jsonl: question '2': its review is of something else"
 kill "$judge"
-t 'an endpoint and a file' 64 mm-eval bench --endpoint http://127.0.0.1:1/v1 --judge j
+t 'an endpoint without a model' 64 mm-eval bench --endpoint http://127.0.0.1:1/v1 --judge j
+t 'reviews kept nowhere' 64 review --judge -
 
 # the synthetic world: its own captions and answers are all right; what is broken is counted
 mm-synth -s 5 -n 60 --split test --tier shapes,words --format vqa -o world
