@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -12,6 +13,7 @@
 #include "stream/stream.h"
 
 struct entry {
+    void *own; /* the data, if they are not in the map; or NULL */
     char *source;
     const char *base; /* its last part */
     struct mm_tensor t;
@@ -50,17 +52,20 @@ static int add(struct mm_features *f, const struct mm_rec *r, uint64_t payload, 
     if (en.t.ndim != 2)
         return mm_err_set(e, MM_EDATA, "features of %s have %d axes, two are wanted", source,
                           r->t.ndim);
-    if (payload + r->size > f->map.size ||
-        memcmp(f->map.data + payload, r->data, r->size < 64 ? r->size : 64))
-        return mm_err_set(e, MM_EDATA, "features of %s are packed: write them without "
-                          "compression", source);
-    if (!(en.source = strdup(source)) || !mm_grow(&f->v, &f->cap, f->n + 1, sizeof(*f->v))) {
+    const bool mapped = r->size <= f->map.size && payload <= f->map.size - r->size &&
+                        !memcmp(f->map.data + payload, r->data, r->size < 64 ? r->size : 64);
+
+    if (!mapped && (en.own = malloc(r->size + 1))) /* a pipe, or packed */
+        memcpy(en.own, r->data, r->size);
+    if (!(en.source = strdup(source)) || (!mapped && !en.own) ||
+        !mm_grow(&f->v, &f->cap, f->n + 1, sizeof(*f->v))) {
         free(en.source);
-        return mm_err_set(e, MM_ENOMEM, "out of memory");
+        free(en.own);
+        return mm_err_set(e, MM_ENOMEM, "features of %s: out of memory", source);
     }
     en.base = last_part(en.source);
     /* read only; struct mm_tensor has one pointer for all uses */
-    en.t.data = (void *)(uintptr_t)(f->map.data + payload);
+    en.t.data = mapped ? (void *)(uintptr_t)(f->map.data + payload) : en.own;
     f->v[f->n++] = en;
     return 0;
 }
@@ -82,16 +87,19 @@ static int index_all(struct mm_features *f, int fd, const char *path, struct mm_
 int mm_features_open(struct mm_features **out, const char *path, struct mm_err *e)
 {
     struct mm_features *f = calloc(1, sizeof(*f));
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc;
+    const int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : 0;
+    struct stat st;
+    int rc = 0;
 
     if (!f)
         rc = mm_err_set(e, MM_ENOMEM, "out of memory");
-    else if (fd < 0)
+    else if (fd < 0 || fstat(fd, &st) < 0)
         rc = mm_err_set(e, MM_ENOENT, "%s:", path);
-    else if ((rc = mm_map_open(&f->map, path, SIZE_MAX / 2, e)) == 0)
+    else if (fd > 0 && S_ISREG(st.st_mode))
+        rc = mm_map_open(&f->map, path, SIZE_MAX / 2, e);
+    if (rc == 0)
         rc = index_all(f, fd, path, e);
-    if (fd >= 0)
+    if (fd > 0)
         close(fd);
     if (rc < 0)
         mm_features_free(f);
@@ -104,8 +112,10 @@ void mm_features_free(struct mm_features *f)
 {
     if (!f)
         return;
-    for (size_t i = 0; i < f->n; i++)
+    for (size_t i = 0; i < f->n; i++) {
         free(f->v[i].source);
+        free(f->v[i].own);
+    }
     free(f->v);
     mm_map_close(&f->map);
     free(f);

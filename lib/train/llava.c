@@ -78,6 +78,14 @@ static int open_connector(struct llava *l, struct mm_err *e)
     return rc;
 }
 
+static int check_stdin(const struct mm_job_spec *s, struct mm_err *e)
+{
+    for (int i = 0; s->features && !strcmp(s->features, "-") && i < s->ndata; i++)
+        if (!strcmp(s->data[i], "-"))
+            return mm_err_set(e, MM_EUSAGE, "standard input cannot be features and conversations");
+    return 0;
+}
+
 static int open_models(struct llava *l, struct mm_err *e)
 {
     const struct mm_job_spec *s = l->spec;
@@ -220,7 +228,7 @@ int mm_llava_open(struct mm_job *j, const struct mm_llava_stage *stage, struct m
     if (!l)
         return mm_err_set(e, MM_ENOMEM, "out of memory");
     l->spec = j->spec;
-    if ((rc = open_models(l, e)) < 0 || (rc = open_data(l, stage, e)) < 0 ||
+    if ((rc = check_stdin(j->spec, e)) < 0 || (rc = open_models(l, e)) < 0 || (rc = open_data(l, stage, e)) < 0 ||
         (rc = choose(j, l, stage, e)) < 0)
         return rc;
     const char *template = mm_template_name(l->cs.template);

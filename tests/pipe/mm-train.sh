@@ -156,6 +156,10 @@ mm-encode -m "$S/model" "$S"/images/*.png >f.mmt
 mm-train llava-instruct --model "$S/model" --features f.mmt -o s3 --steps 3 -B 2 "$S/instruct.json"
 mm-pack s2/model.safetensors >s2.mmt
 t "features from a file do the same" 0 sh -c "mm-pack s3/model.safetensors | mm-diff -r 1e-3 s2.mmt -"
+t "from a pipe too" 0 sh -c "mm-encode -m '$S/model' '$S'/images/*.png | mm-train llava-instruct --model '$S/model' --features - \
+    -o s3p --steps 3 -B 2 '$S/instruct.json'"
+t "with the same bytes" 0 cmp s3/model.safetensors s3p/model.safetensors
+t "a pipe for two" 64 mm-train llava-instruct --model "$S/model" --features - -o x -
 mm-train llava-instruct --model "$S/model" --images "$S/images" --lora 2 --lr 0.01 -o s4 --steps 3 -B 2 \
     --group-by-length "$S/instruct.json"
 t "LoRA leaves the language model" 0 sh -c "mm-pack s4/model.safetensors >s4.mmt;
