@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -200,6 +201,9 @@ static int read_config(struct mm_loras *l, const char *dir, struct mm_err *e)
         l->targets = targets_of(c);
         if (mm_json_bool(c, "use_dora", false, e))
             mm_err_set(e, MM_EMISSING, "DoRA is not supported");
+        if (json_object_size(json_object_get(c, "rank_pattern")) ||
+            json_object_size(json_object_get(c, "alpha_pattern")))
+            mm_err_set(e, MM_EMISSING, "going on from several ranks or alphas is not supported");
         rc = e->code ? e->code
              : !l->targets ? mm_err_set(e, MM_ENOMEM, "out of memory")
              : l->rank < 1 ? mm_err_set(e, MM_EDATA, "r is %lld", (long long)l->rank)
@@ -255,6 +259,10 @@ static int read_weights(struct mm_loras *l, const char *dir, struct mm_err *e)
     int rc;
 
     mm_buf_printf(&path, "%s/adapter_model.safetensors", dir);
+    if (!path.failed && access(path.p, F_OK) < 0) {
+        mm_buf_reset(&path);
+        mm_buf_printf(&path, "%s/adapter_model.bin", dir);
+    }
     rc = path.failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : mm_ckpt_open(&ck, path.p, e);
     for (size_t i = 0; rc == 0 && i < l->n; i++)
         if ((rc = read_half(l->v[i], ck, 'A', e)) == 0)

@@ -171,6 +171,14 @@ same "in its configuration" out 14
 t "that mm-llm takes" 0 sh -c "mm-encode -m s4 '$S/images/a.png' | mm-project -m s4 | mm-llm -m s4 --lora s4/adapter -n 4 -t 0 -p '<image>'"
 t "one goes on from it" 0 mm-train llava-instruct --model s4 --adapter s4/adapter --images "$S/images" -o s5 \
     --steps 2 -B 2 "$S/instruct.json"
+cp -r s4/adapter pattern
+sed -i 's/"r": 2,/&"alpha_pattern":{"q_proj":9},/' pattern/adapter_config.json
+t "not from one of several alphas" 69 mm-train llava-instruct --model s4 --adapter pattern --images "$S/images" -o x \
+    --steps 2 -B 2 "$S/instruct.json"
+has "which is told" err 'pattern/adapter_config.json: going on from several ranks or alphas'
+t "a .bin is opened" 65 mm-train llava-instruct --model s4 --adapter "$GOLDEN/llama/lora-bin/adapter" --images "$S/images" \
+    -o x --steps 2 -B 2 "$S/instruct.json"
+has "though it fits another model" err "adapter_model.bin: tensor '.*' is missing"
 mm-quantize --type q8_0 -o lm.gguf "$S/model" 2>/dev/null
 t "beside a quantised language model" 0 mm-train llava-instruct --model lm.gguf --vision-tower "$S/model" \
     --images "$S/images" --lora 2 --lr 0.01 --template v1 -o s6 --steps 2 -B 2 "$S/instruct.json"
