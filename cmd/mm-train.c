@@ -146,6 +146,7 @@ struct train {
     double began, saved, logged;     /* seconds */
     int64_t first;                   /* update this process began with */
     int rank, processes;
+    int claim;                       /* on the directory; -1: none */
 };
 
 /* --- options ----------------------------------------------------------------------- */
@@ -471,7 +472,9 @@ static int paths(struct train *t)
     if (!t->o->resume && access(t->state.p, F_OK) == 0)
         return mm_err_set(&t->cmd->err, MM_EUSAGE, "%s: there is a checkpoint: go on with "
                           "--resume, or remove it", t->state.p);
-    return mm_export_dir(out, &t->cmd->err);
+    if (mm_export_dir(out, &t->cmd->err) < 0)
+        return t->cmd->err.code;
+    return t->rank == 0 ? mm_saved_claim(&t->claim, out, &t->cmd->err) : 0;
 }
 
 static int run(struct train *t)
@@ -551,6 +554,8 @@ static void close_all(struct train *t)
     mm_buf_free(&t->log);
     mm_buf_free(&t->start);
     mm_buf_free(&t->lines);
+    if (t->claim >= 0)
+        close(t->claim);
     free(t->o->data);
 }
 
@@ -562,7 +567,7 @@ int main(int argc, char **argv)
                                .schedule = { .warmup = -30 }, .shuffle = true,
                                .dtype = MM_NDTYPE } };
     struct mm_cmd cmd;
-    struct train t = { .cmd = &cmd, .o = &o };
+    struct train t = { .cmd = &cmd, .o = &o, .claim = -1 };
     int c;
 
     /* products take and give back scratch of many MiB all the time: keep it */

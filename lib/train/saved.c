@@ -1,16 +1,60 @@
 /* saved.c: see saved.h. */
 #include "train/saved.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "weights/write.h"
 
 #define FORMAT "mm-train 1"
+#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+/* Temporaries of base/outfile.h, of files that may be large, in dir/sub. */
+static int sweep(const char *dir, const char *sub, struct mm_err *e)
+{
+    static const char *const large[] = { "state.safetensors", "model.safetensors",
+                                         "adapter_model.safetensors", "log.jsonl" };
+    struct mm_buf path = { 0 };
+    const struct dirent *d;
+    DIR *at;
+
+    mm_buf_printf(&path, "%s/%s", dir, sub);
+    at = path.failed ? NULL : opendir(path.p);
+    while (at && (d = readdir(at)))
+        for (size_t i = 0; i < sizeof(large) / sizeof(*large); i++) {
+            const size_t n = strlen(large[i]);
+
+            if (!strncmp(d->d_name, large[i], n) && d->d_name[n] == '.' &&
+                strspn(d->d_name + n + 1, ALNUM) == 6 && strlen(d->d_name + n) == 7)
+                (void)unlinkat(dirfd(at), d->d_name, 0);
+        }
+    if (at)
+        closedir(at);
+    const bool failed = path.failed;
+    mm_buf_free(&path);
+    return failed ? mm_err_set(e, MM_ENOMEM, "out of memory") : 0;
+}
+
+int mm_saved_claim(int *fd, const char *dir, struct mm_err *e)
+{
+    int rc;
+
+    if ((*fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return mm_err_set(e, MM_EIO, "%s:", dir);
+    if (flock(*fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return mm_err_set(e, MM_EIO, "%s: another run is at it", dir);
+    if ((rc = sweep(dir, "", e)) == 0 && (rc = sweep(dir, "start", e)) == 0)
+        rc = sweep(dir, "adapter", e);
+    return rc;
+}
 
 /* The arrays of a weight, each under its letter. */
 struct kept {

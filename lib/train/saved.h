@@ -13,6 +13,10 @@
 
 #include "train/set.h"
 
+/* mm_saved_claim: directory dir is this run's until *fd is closed, and what a killed one left half
+ * written in it is removed.  MM_EIO: another run is at it. */
+MM_MUST_CHECK int mm_saved_claim(int *fd, const char *dir, struct mm_err *e);
+
 /* mm_saved_write: settings is an object of strings, compared when the run goes on (those that
  * the file has). */
 MM_MUST_CHECK int mm_saved_write(const char *path, const struct mm_set *s, int64_t updates,

@@ -45,10 +45,22 @@ for i in $(seq 300); do
     [ -s live/log.jsonl ] && break
     sleep 0.1
 done
+t "one run at a time" 74 lm live --steps 100000000 -B 2 --resume t.mmt
+has "is in a directory" err 'live: another run is at it'
 kill -9 $!
 wait $! 2>/dev/null
 t "the log grows between checkpoints" 0 grep -q '"update":1,' live/log.jsonl
 not_there "of which there is none yet" live/state.safetensors
+mkdir -p swept/start
+touch swept/state.safetensors.aB3dE6 swept/start/model.safetensors.aB3dE6 swept/state.safetensors.kept swept/notes.aB3dE6
+lm swept --steps 2 -B 2 t.mmt
+t "what a killed run left half written is removed" 0 sh -c 'ls -d swept/*.*; ls swept/start'
+same "and nothing else" out "swept/config.json
+swept/log.jsonl
+swept/model.safetensors
+swept/notes.aB3dE6
+swept/state.safetensors
+swept/state.safetensors.kept"
 t "a checkpoint is not overwritten" 64 lm whole --epochs 8 t.mmt
 has "it says how to go on" err 'go on with --resume'
 t "nor taken by another run" 65 lm whole --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.005 --resume t.mmt
