@@ -33,7 +33,7 @@ t "it says something about a picture" 0 "$TOP/scripts/mm-vqa" -m w/llava "$1" 'W
 t "shipped" 0 recipe ship SHIP="$PWD/small/llava"
 t "measured" 0 recipe card SHIP="$PWD/small/llava" N=4 FACTS=20 FILL=20 TOKENS=8 BLIND_TOKENS=4
 has "on its page" small/llava/README.md '^| of 4 scenes a tier |'
-has "with its training" small/llava/README.md '^| stage 2 (`llava-instruct`) | all of it, on talks | 3 | 12 |'
+has "with its training" small/llava/README.md '^| stage 2 (`llava-instruct`) | all of it, on talks | 2 | 8 |'
 ls small/llava | paste -s -d ' ' - >out
 same "nothing else lies there" out "README.md chat_template.jinja chat_template.json config.json model.safetensors \
 preprocessor_config.json processor_config.json tokenizer.json tokenizer_config.json"
