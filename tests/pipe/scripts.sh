@@ -25,8 +25,21 @@ t 'mm-vqa with another prompt' 0 "$s/mm-vqa" -p '[INST] <image>\n%s [/INST]' "$c
 ok 'puts the question where %s is' $?
 t 'mm-vqa: a prompt without %s' 64 "$s/mm-vqa" -p '<image>' "$case/cat.png" 'Why?'
 t 'mm-vqa: no question' 64 "$s/mm-vqa" "$case/cat.png"
-t 'mm-vqa: no such picture' 65 "$s/mm-vqa" nothing.png 'Why?'
-has 'is named' err 'nothing.png'
+t 'mm-vqa: no such picture' 66 "$s/mm-vqa" nothing.png 'Why?'
+same 'is named' err 'mm-vqa: nothing.png: No such file or directory'
+t 'mm-vqa: the picture on standard input' 0 sh -c "'$s/mm-vqa' - 'Why?' <'$case/cat.png'"
+cp out want
+t 'mm-vqa: an odd name' 0 sh -c "cp '$case/cat.png' './-é \$x.png' && '$s/mm-vqa' -- '-é \$x.png' 'Why?'"
+cmp -s want out
+ok 'the same answer' $?
+for script in mm-vqa mm-caption mm-chat; do
+    for help in -h --help; do
+        t "$script $help" 0 "$s/$script" $help
+        has 'prints how it is used' out "^usage: $script "
+    done
+    t "$script: an unknown option" 64 "$s/$script" -x "$case/cat.png" 'Why?'
+    same 'prints how it is used, and nothing else' err "$(cat out; "$s/$script" -h)"
+done
 MM_MODEL=nowhere t 'mm-vqa: no such model' 66 "$s/mm-vqa" "$case/cat.png" 'Why?'
 has 'is said' err "mm-llm: model 'nowhere': not here, nor in "
 MM_MODEL=$case/model
@@ -37,6 +50,7 @@ ok 'three lines' $?
 [ "$(sed -n 1p out)" = "$(sed -n 3p out)" ]
 ok 'the same for the same picture' $?
 t 'mm-caption: no picture' 64 "$s/mm-caption"
+t 'mm-caption: no such picture' 66 "$s/mm-caption" "$case/cat.png" nothing.png
 t 'mm-caption: a text is no picture' 65 "$s/mm-caption" "$TOP/Makefile"
 
 echo 'What is this?' >turns
@@ -46,6 +60,18 @@ mm-llm -m "$MM_MODEL" --template vicuna_v1 --chat cat.mmt <turns | cmp -s - out
 ok 'answers as mm-llm does' $?
 t 'mm-chat without one' 0 "$s/mm-chat" --template vicuna_v1 <turns
 t 'mm-chat: an unknown option' 64 "$s/mm-chat" --temple x
+t 'mm-chat: no such picture' 66 "$s/mm-chat" nothing.png
+mkdir tmp && mkfifo talk said
+TMPDIR=$PWD/tmp "$s/mm-chat" --template vicuna_v1 "$case/cat.png" <talk >said &
+chat=$!
+exec 4>talk
+cat turns >&4
+head -c 1 said >first
+kill -9 $chat 2>killed
+wait $chat 2>killed
+exec 4>&-
+[ -s first ] && [ -z "$(ls tmp)" ]
+ok 'mm-chat: killed, it leaves no file' $?
 t 'mm-chat: two pictures' 64 "$s/mm-chat" a.png b.png
 
 # --- the demo, in a tree with and without a model that ships; a language model cannot be had
