@@ -63,8 +63,7 @@ int mm_json_load(json_t **out, const char *text, size_t n, const char *what, str
                       je.text);
 }
 
-/* The first byte from at on that is no white space, or n. */
-static size_t skip_space(const char *s, size_t n, size_t at)
+size_t mm_json_space(const char *s, size_t n, size_t at)
 {
     while (at < n && strchr(" \t\r\n", s[at]) != NULL && s[at] != '\0')
         at++;
@@ -74,9 +73,9 @@ static size_t skip_space(const char *s, size_t n, size_t at)
 int mm_json_each(json_t **out, const char *text, size_t n, size_t *at, const char *what,
                  struct mm_err *e)
 {
-    const size_t begin = skip_space(text, n, 0);
+    const size_t begin = mm_json_space(text, n, 0);
     const bool array = begin < n && text[begin] == '[';
-    size_t i = skip_space(text, n, *at);
+    size_t i = mm_json_space(text, n, *at);
     bool more = !array; /* may a value come here? */
     json_error_t je;
 
@@ -85,9 +84,9 @@ int mm_json_each(json_t **out, const char *text, size_t n, size_t *at, const cha
         const bool first = i == begin;
 
         more = first || text[i] == ',';
-        i = more ? skip_space(text, n, i + 1) : i;
+        i = more ? mm_json_space(text, n, i + 1) : i;
         if (i < n && text[i] == ']' && (first || !more)) {
-            *at = i = skip_space(text, n, i + 1);
+            *at = i = mm_json_space(text, n, i + 1);
             return i == n ? 0 : mm_err_set(e, MM_EDATA, "%s: byte %zu: more behind the array",
                                            what, i);
         }

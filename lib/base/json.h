@@ -24,6 +24,9 @@ MM_MUST_CHECK int mm_json_load(json_t **out, const char *text, size_t n, const c
 MM_MUST_CHECK int mm_json_each(json_t **out, const char *text, size_t n, size_t *at,
                                const char *what, struct mm_err *e);
 
+/* mm_json_space: the first byte of text[n], from at on, that is no white space of JSON, or n. */
+size_t mm_json_space(const char *text, size_t n, size_t at);
+
 /* mm_json_file: mm_json_load of a file of at most 1 GiB. MM_ENOENT if absent. */
 MM_MUST_CHECK int mm_json_file(json_t **out, const char *path, struct mm_err *e);
 

@@ -115,7 +115,8 @@ static int add_root(struct mm_convs *c, json_t *j, struct mm_err *e)
 
 static int add_text(struct mm_convs *c, const char *s, size_t n, struct mm_err *e)
 {
-    const bool lines = n > 0 && s[0] == '{';
+    const size_t begin = mm_json_space(s, n, 0);
+    const bool lines = begin < n && s[begin] == '{';
     size_t number = 0;
 
     while (n > 0) {
@@ -125,9 +126,8 @@ static int add_text(struct mm_convs *c, const char *s, size_t n, struct mm_err *
         json_t *j = NULL;
 
         snprintf(what, sizeof(what), lines ? "line %zu" : "JSON", ++number);
-        if (len && mm_json_load(&j, s, len, what, e) < 0)
-            return e->code;
-        if (len && add_root(c, j, e) < 0)
+        if (mm_json_space(s, len, 0) < len &&
+            (mm_json_load(&j, s, len, what, e) < 0 || add_root(c, j, e) < 0))
             return e->code;
         s += end ? len + 1 : len;
         n -= end ? len + 1 : len;

@@ -123,7 +123,8 @@ static int add_json_line(struct loader *l, const char *s, size_t n, size_t numbe
 
 static int add_text(struct loader *l, const char *s, size_t n, struct mm_err *e)
 {
-    const bool json = n > 0 && s[0] == '{';
+    const size_t begin = mm_json_space(s, n, 0);
+    const bool json = begin < n && s[begin] == '{';
     size_t number = 0;
     int rc = 0;
 
@@ -134,8 +135,10 @@ static int add_text(struct loader *l, const char *s, size_t n, struct mm_err *e)
         const size_t len = end ? (size_t)(end - s) : n;
 
         number++;
-        if (len)
-            rc = json ? add_json_line(l, s, len, number, e) : add_doc(l, s, len, e);
+        if (!json)
+            rc = add_doc(l, s, len, e);
+        else if (mm_json_space(s, len, 0) < len)
+            rc = add_json_line(l, s, len, number, e);
         s += end ? len + 1 : len;
         n -= end ? len + 1 : len;
     }

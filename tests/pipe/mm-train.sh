@@ -23,6 +23,12 @@ t "another seed, another order" 1 cmp -s a/model.safetensors c/model.safetensors
 t "from standard input" 0 sh -c "mm-train lm -m '$L/model' -o d --steps 6 -B 4 --lr 0.004 - <t.mmt"
 t "the same" 0 cmp a/model.safetensors d/model.safetensors
 
+t "progress on a terminal" 0 script -qec "mm-train lm -m '$L/model' -o tty --steps 3 -B 4 t.mmt" /dev/null
+has "tells loss, rate and when it ends" out 'lm 3/3 loss [0-9.]* rate [-0-9.e]* [0-9]* tokens/s eta 0 s'
+t "elsewhere there is none" 0 lm tty2 --steps 3 -B 4 t.mmt
+[ ! -s err ] && [ ! -s out ]
+ok "nor anything else" $?
+
 # --- interrupted
 lm whole --epochs 8 -B 2 --accumulate 2 --ema 0.9 --lr 0.004 t.mmt
 cat >killed.sh <<END
@@ -84,6 +90,9 @@ if command -v gnuplot >/dev/null; then
     has "with their axis" out update
     t "and in a file" 0 "$TOP/scripts/mm-plot" -y grad_norm -s 2 -o c.png a/log.jsonl c/log.jsonl
     t "of pixels" 0 sh -c "mm-pack c.png | mm-ls"
+    t "fewer updates than a mean takes" 0 "$TOP/scripts/mm-plot" -s 400 a/log.jsonl
+    t "a folder that is not there" 74 "$TOP/scripts/mm-plot" -o none/c.png a/log.jsonl
+    t "a full disk" 74 sh -c "'$TOP/scripts/mm-plot' a/log.jsonl >/dev/full"
     t "no such member" 65 "$TOP/scripts/mm-plot" -y speed a/log.jsonl
 else
     skip "curves" "gnuplot is not installed"
@@ -306,6 +315,11 @@ t "text for a model without tokenizer" 69 lm x story.txt
 printf '{"tex":"a"}\n' >bad.jsonl
 t "JSON lines without text" 65 mm-train lm -m "$TOK" -o x bad.jsonl
 has "the line is named" err 'bad.jsonl: line 1: no string "text"'
+printf '\n{"text":"Once upon"}\r\n\r\n{"text":"a time"}' >odd.jsonl
+printf '{"text":"Once upon"}\n{"text":"a time"}\n' >even.jsonl
+t "JSON lines with empty ones" 0 mm-train lm --config config.json --tokenizer tok --steps 2 -o odd odd.jsonl
+mm-train lm --config config.json --tokenizer tok --steps 2 -o even even.jsonl
+t "are the same" 0 cmp odd/model.safetensors even/model.safetensors
 printf '{ "model_type": "bert" }' >bert.json
 t "another kind of model" 69 mm-train lm --config bert.json -o x t.mmt
 t "a loss that is no number" 65 lm inf --steps 20 -B 4 --lr 1e3 --optimizer sgd --clip 0 --warmup 0 t.mmt

@@ -391,6 +391,8 @@ static void test_formats(void **state)
         { "[{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\"}]}]",
           "v1", "", "sample 1 (id ''): turn 1: no string \"value\"" },
         { "{\"id\":\"x\",\"conversations\":[]}", "v1", "", "sample 1 (id 'x'): it has no answer" },
+        { "\r\n{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"}]}\r\n \r\n",
+          "v1", "|b</s>", "" },
         { "{\"id\":\"x\",\"conversations\":7}", "v1", "", "sample 1 (id 'x'): no array \"conversations\"" },
     };
 
