@@ -175,7 +175,8 @@ MODELS := $(patsubst lib/models/small/%,%,$(wildcard lib/models/small/*))
 install: all
 	install -d $(BINDIR) $(LIBDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
 	install -m 755 $(BINS) $(SCRIPTS) $(BINDIR)
-	install -m 644 $(wildcard scripts/*.mk) $(LIBDIR)
+	install -m 644 $(wildcard scripts/*.mk) scripts/sprites.awk $(LIBDIR)
+	install -m 755 scripts/sprites $(LIBDIR)
 	install -d $(LIBDIR)/instruct
 	install -m 644 $(wildcard scripts/instruct/*.txt) $(LIBDIR)/instruct
 	for s in 1 5 7; do for p in man/*.$$s; do [ ! -e "$$p" ] || install -m 644 "$$p" $(MANDIR)/man$$s; done; done

@@ -90,7 +90,8 @@ point "nothing left for later" "$(git grep -nE '\b(TODO|FIXME|XXX|HACK)\b' -- cm
 make -s install DESTDIR="$here/dest" >/dev/null 2>"$here/err"
 ok "make install" $?
 "$here/dest/usr/local/bin/mm-ls" --version >/dev/null && [ -e "$here/dest/usr/local/share/man/man7/mm.7" ] &&
-    [ -x "$here/dest/usr/local/bin/mm-vqa" ]
+    [ -x "$here/dest/usr/local/bin/mm-vqa" ] && "$here/dest/usr/local/libexec/mm/sprites" -h >/dev/null &&
+    [ -e "$here/dest/usr/local/libexec/mm/sprites.awk" ]
 ok "programs, scripts and pages are installed" $?
 make -s uninstall DESTDIR="$here/dest" >/dev/null
 point "make uninstall leaves nothing" "$(find "$here/dest" -type f)"
