@@ -102,6 +102,7 @@ static json_t *load(struct app *a, const char *path)
 
     if (mm_eval_load(list, path, &a->cmd.err) < 0)
         mm_cmd_fail(&a->cmd);
+    mm_cmd_info(&a->cmd, "%s: %zu entries", path, json_array_size(*list));
     a->nlists++;
     return *list;
 }
@@ -133,7 +134,10 @@ static struct mm_eval_pairs pair(struct app *a, const json_t *refs, const json_t
 
 static struct mm_eval_pairs pair_files(struct app *a)
 {
-    return pair(a, load(a, a->o.ref[0]), load(a, a->o.pred), mm_eval_ids, MM_EVAL_REFUSE);
+    const json_t *refs = load(a, a->o.ref[0]);
+    const json_t *preds = load(a, a->o.pred);
+
+    return pair(a, refs, preds, mm_eval_ids, MM_EVAL_REFUSE);
 }
 
 /* --- tasks -------------------------------------------------------------------------------- */

@@ -218,6 +218,7 @@ static void make_one(void *arg, size_t tile, int thread)
 static int run_all(struct run *r)
 {
     const uint64_t end = r->o->first + r->o->items;
+    const double start = mm_now();
     struct mm_progress progress;
     int rc = 0;
 
@@ -235,6 +236,9 @@ static int run_all(struct run *r)
         mm_progress_step(&progress, r->at + n - r->o->first);
     }
     mm_progress_end(&progress);
+    if (rc == 0)
+        mm_cmd_info(r->cmd, "%llu items in %.2f s: %.0f a second", (unsigned long long)r->o->items,
+                    mm_now() - start, (double)r->o->items / (mm_now() - start + 1e-9));
     return rc;
 }
 

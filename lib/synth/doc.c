@@ -290,15 +290,20 @@ static void segmentation(struct mm_buf *b, const struct mm_synth_item *it, int k
 
 void mm_doc_coco_instances(struct mm_buf *b, const struct mm_synth_item *it, const struct mm_synth_opts *o)
 {
+    bool first = true;
+
     for (int k = 0; k < it->s.n; k++) {
         const struct mm_extent *x = &it->ext[k];
 
+        if (x->area == 0)
+            continue;
         mm_buf_printf(b, "%s{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%d,"
                       "\"bbox\":[%d,%d,%d,%d],\"area\":%d,\"iscrowd\":0,\"segmentation\":",
-                      k > 0 ? "," : "", 8 * it->s.index + (uint64_t)k + 1, it->s.index,
+                      first ? "" : ",", 8 * it->s.index + (uint64_t)k + 1, it->s.index,
                       category(&it->s, k), x->x, x->y, x->w, x->h, x->area);
         segmentation(b, it, k, o->size);
         mm_buf_char(b, '}');
+        first = false;
     }
 }
 
@@ -398,7 +403,7 @@ void mm_doc_refs(struct mm_buf *b, const struct mm_synth_item *it, const struct 
 
     for (int k = 0; k < it->s.n && it->s.tier != MM_WORDS; k++) {
         struct mm_buf said[EXPRESSIONS] = { { 0 } };
-        const int n = expressions(said, it, &v, k);
+        const int n = it->ext[k].area > 0 ? expressions(said, it, &v, k) : 0;
 
         if (n > 0) {
             mm_buf_str(b, first ? "" : ",");

@@ -140,8 +140,12 @@ static void measure(struct mm_extent *ext, const unsigned char *labels, int side
             hi[k][1] = y;
         }
     for (int k = 0; k < n; k++) {
-        ext[k].w = ext[k].area > 0 ? hi[k][0] + 1 - ext[k].x : 0;
-        ext[k].h = ext[k].area > 0 ? hi[k][1] + 1 - ext[k].y : 0;
+        if (ext[k].area == 0) { /* thinner than half a pixel */
+            ext[k] = (struct mm_extent){ 0 };
+            continue;
+        }
+        ext[k].w = hi[k][0] + 1 - ext[k].x;
+        ext[k].h = hi[k][1] + 1 - ext[k].y;
     }
 }
 

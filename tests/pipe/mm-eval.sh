@@ -70,7 +70,9 @@ cat >pred.jsonl <<'END'
 END
 t 'mm-llm beside LLaVA' 0 mm-eval vqa --pred pred.jsonl --ref ref.json
 near 'both are right' "$(value official_overall out)" 100
-t 'exact' 0 mm-eval exact --pred pred.jsonl --ref ref.json
+t 'exact' 0 mm-eval exact -v --pred pred.jsonl --ref ref.json
+same 'says what it read' err 'mm-eval: ref.json: 2 entries
+mm-eval: pred.jsonl: 2 entries'
 same 'its lines' out 'n	2
 exact_match	0
 exact_match_normalized	100'

@@ -109,6 +109,16 @@ mm-synth -s 3 -n 20 --format llava -o lv2 -j 1
 test "$(digest lv/llava.json lv/images/*)" = "$(digest lv2/llava.json lv2/images/*)"
 ok "the same folder for one thread" $?
 
+t "words in few pixels" 0 mm-synth -v -n 100 --size 16 --tier words,shapes --format coco -o few
+has "made as fast as -v says" err '^mm-synth: 100 items in [0-9.]* s: [0-9]* a second$'
+cat >few.py <<'P'
+import json
+boxes = [a['bbox'] for a in json.load(open('few/instances.json'))['annotations']]
+assert 100 < len(boxes) and all(x + w <= 16 and y + h <= 16 and w > 0 and h > 0 for x, y, w, h in boxes)
+P
+"$PYTHON" few.py
+ok "have boxes where they have pixels" $?
+
 t "words" 0 mm-synth -s 3 -n 400 --tier words --format text
 has "are read" out '^What does it say? [a-z]*$'
 grep -q 'word \(torch\|swan\|vase\|wolf\|apple\|snail\|mango\|peach\|tent\|sock\) ' out
