@@ -71,26 +71,6 @@ static int check_form(const json_t *sample, struct mm_err *e)
     return 0;
 }
 
-static const char *id_of(const json_t *sample)
-{
-    const char *id = json_string_value(json_object_get(sample, "id"));
-
-    return id ? id : "";
-}
-
-/* Sample i to the front of a message: its number in its file, and without `brief` the file. */
-static void name_sample(const struct mm_convs *c, const json_t *sample, size_t i, bool brief,
-                        struct mm_err *e)
-{
-    size_t f = c->files;
-
-    while (f > 1 && c->file[f - 1].first > i)
-        f--;
-    mm_err_prefix(e, "sample %zu (id '%.100s')", i - c->file[f - 1].first + 1, id_of(sample));
-    if (!brief)
-        mm_err_prefix(e, "%s", c->file[f - 1].path);
-}
-
 static int add_root(struct mm_convs *c, json_t *j, struct mm_err *e)
 {
     const size_t n = json_is_array(j) ? json_array_size(j) : 1;
@@ -104,16 +84,18 @@ static int add_root(struct mm_convs *c, json_t *j, struct mm_err *e)
     for (size_t i = 0; i < n; i++) {
         json_t *s = json_is_array(j) ? json_array_get(j, i) : j;
 
+        c->v[c->n] = s;
         if (check_form(s, e) < 0) {
-            name_sample(c, s, c->n, true, e);
+            mm_convs_blame(c, c->n, e);
             return e->code;
         }
-        c->v[c->n++] = s;
+        c->n++;
     }
     return 0;
 }
 
-static int add_text(struct mm_convs *c, const char *s, size_t n, struct mm_err *e)
+static int add_text(struct mm_convs *c, const char *path, const char *s, size_t n,
+                    struct mm_err *e)
 {
     const size_t begin = mm_json_space(s, n, 0);
     const bool lines = begin < n && s[begin] == '{';
@@ -126,9 +108,12 @@ static int add_text(struct mm_convs *c, const char *s, size_t n, struct mm_err *
         json_t *j = NULL;
 
         snprintf(what, sizeof(what), lines ? "line %zu" : "JSON", ++number);
-        if (mm_json_space(s, len, 0) < len &&
-            (mm_json_load(&j, s, len, what, e) < 0 || add_root(c, j, e) < 0))
-            return e->code;
+        if (mm_json_space(s, len, 0) < len) {
+            if (mm_json_load(&j, s, len, what, e) < 0)
+                return mm_err_prefix(e, "%s", path);
+            if (add_root(c, j, e) < 0)
+                return e->code;
+        }
         s += end ? len + 1 : len;
         n -= end ? len + 1 : len;
     }
@@ -149,9 +134,8 @@ int mm_convs_open(struct mm_convs **out, char *const *path, int n, struct mm_err
             break;
         }
         c->file[c->files++] = (struct origin){ path[i], c->n };
-        if ((rc = mm_io_slurp(path[i], MOST_BYTES, &text, &size, e)) == 0 &&
-            (rc = add_text(c, text, size, e)) < 0)
-            mm_err_prefix(e, "%s", path[i]);
+        if ((rc = mm_io_slurp(path[i], MOST_BYTES, &text, &size, e)) == 0)
+            rc = add_text(c, path[i], text, size, e);
         c->hash = rc == 0 ? mm_hash64_add(c->hash, text, size) : 0;
         free(text);
     }
@@ -186,7 +170,9 @@ uint64_t mm_convs_hash(const struct mm_convs *c)
 
 const char *mm_convs_id(const struct mm_convs *c, size_t i)
 {
-    return id_of(c->v[i]);
+    const char *id = json_string_value(json_object_get(c->v[i], "id"));
+
+    return id ? id : "";
 }
 
 const char *mm_convs_image(const struct mm_convs *c, size_t i)
@@ -197,6 +183,16 @@ const char *mm_convs_image(const struct mm_convs *c, size_t i)
 static const char *value_of(const json_t *turn)
 {
     return json_string_value(json_object_get(turn, "value"));
+}
+
+void mm_convs_blame(const struct mm_convs *c, size_t i, struct mm_err *e)
+{
+    size_t f = c->files;
+
+    while (f > 1 && c->file[f - 1].first > i)
+        f--;
+    mm_err_prefix(e, "%s: sample %zu (id '%.100s')", c->file[f - 1].path, i - c->file[f - 1].first + 1,
+                  mm_convs_id(c, i));
 }
 
 int32_t mm_convs_length(const struct mm_convs *c, size_t i)
@@ -558,7 +554,7 @@ int mm_convs_build(struct mm_labelled *l, const struct mm_convs *c, size_t i, si
         rc = check(l, s->context, e);
     if (rc < 0) {
         mm_labelled_free(l);
-        name_sample(c, c->v[i], i, false, e);
+        mm_convs_blame(c, i, e);
     }
     talk_free(t);
     free(t);
@@ -572,7 +568,7 @@ int mm_convs_check(const struct mm_convs *c, size_t i, const struct mm_convs_spe
     int rc = t ? read_talk(t, c, i, s, e) : mm_err_set(e, MM_ENOMEM, "out of memory");
 
     if (rc < 0)
-        name_sample(c, c->v[i], i, false, e);
+        mm_convs_blame(c, i, e);
     if (t)
         talk_free(t);
     free(t);

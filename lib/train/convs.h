@@ -33,6 +33,9 @@ uint64_t mm_convs_hash(const struct mm_convs *c); /* of the files */
 const char *mm_convs_id(const struct mm_convs *c, size_t i);    /* "" if it has none */
 const char *mm_convs_image(const struct mm_convs *c, size_t i); /* NULL: text only */
 
+/* mm_convs_blame: file and number of sample i to the front of e's message. */
+void mm_convs_blame(const struct mm_convs *c, size_t i, struct mm_err *e);
+
 /* mm_convs_length: words, negative for a sample without a picture: what grouping goes by. */
 int32_t mm_convs_length(const struct mm_convs *c, size_t i);
 

@@ -301,6 +301,11 @@ int64_t mm_llava_count(void *own, struct mm_ctx *c, const size_t *sample, size_t
             }
         }
     drop(&b);
+    if (!c->err.code && !count) {
+        mm_err_set(&c->err, MM_EDATA, "nothing of it is trained: its answers are behind --context %zu",
+                   l->cs.context);
+        mm_convs_blame(l->convs, sample[0], &c->err);
+    }
     return c->err.code ? -1 : count;
 }
 

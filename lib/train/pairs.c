@@ -110,8 +110,11 @@ static int read_json(struct mm_pairs *p, struct mm_err *e)
         const char *text = mm_convs_answer(p->convs, i);
 
         if (!text || !mm_convs_image(p->convs, i))
-            return mm_err_set(e, MM_EDATA, "sample %zu (id '%s'): a picture and an answer are "
-                              "wanted", i + 1, mm_convs_id(p->convs, i));
+            rc = mm_err_set(e, MM_EDATA, "a picture and an answer are wanted");
+        if (rc < 0) {
+            mm_convs_blame(p->convs, i, e);
+            return rc;
+        }
         if ((rc = mm_pictures_there(p->s.images, mm_convs_image(p->convs, i), e)) < 0)
             return rc;
         rc = mm_texts_add(&p->texts, text, strlen(text), e);

@@ -294,6 +294,12 @@ t "and a sample that is none" 65 mm-train llava-instruct -m "$S/model" --images 
     more.json unmarked.json
 has "by its number in its file" err "unmarked.json: sample 1 (id 'late'): 0 <image>"
 not_there "before the first update too" early/log.jsonl
+t "a text that no answer is left of" 65 mm-train llava-instruct -m "$S/model" --images "$S/images" --no-shuffle -B 1 \
+    --context 8 -o early more.json
+has "is named" err "more.json: sample 1 (id '000000000101'): nothing of it is trained: its answers are behind --context 8"
+echo '[{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}]' >blind.json
+t "a text without picture is no pair" 65 mm-train contrastive -m clip2 --images . -o x blind.json
+has "its file is named" err "blind.json: sample 1 (id ''): a picture and an answer"
 t "no picture of a pair" 66 mm-train contrastive -m clip1 --images . -o x "$A/pretrain.json"
 t "no projector" 69 mm-train llava-align -m "$TOP/tests/golden/llama/mha/model" --images . -o x "$A/pretrain.json"
 t "adapter and rank" 64 mm-train llava-instruct --model s4 --adapter s4/adapter --lora 3 --images . -o x "$S/instruct.json"
