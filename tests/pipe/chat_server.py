@@ -2,7 +2,8 @@
 
 The last message may hold "fault NAME": 429, 500, cut, half, slow and junk happen to the
 first two attempts; 429s, empty, huge, 400, length and bad happen always.
-The key must be "good-key".  LOG gets a line for each request.
+The key must be "good-key".  LOG gets a line for each request, LOG.flight the most that were
+answered at a time since it was removed.
 """
 import collections
 import http.server
@@ -15,6 +16,7 @@ import time
 
 tries = collections.Counter()
 lock = threading.Lock()
+flight = {"now": 0, "most": 0}
 
 TALK = "Question:\nWhat is there?\n===\nAnswer:\nThere is %s.\n===\n"
 
@@ -24,6 +26,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def say(self, status, body, headers=(), length=None):
+        self.land()
         data = body.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(length or len(data)))
@@ -33,6 +36,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_POST(self):
+        with lock:
+            if not os.path.exists(sys.argv[2] + ".flight"):
+                flight["most"] = 0
+            flight["now"] += 1
+            self.flying = 1
+            flight["most"] = max(flight.values())
+            with open(sys.argv[2] + ".flight", "w") as f:
+                f.write("%d\n" % flight["most"])
+        try:
+            self.answer()
+        finally:
+            self.land()
+
+    def land(self):  # before the answer is out: the next request may come at once
+        with lock:
+            flight["now"] -= self.flying
+            self.flying = 0
+
+    def answer(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         messages = body["messages"]
         text = messages[-1]["content"]
@@ -54,6 +76,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if fault == "500":
                 return self.say(500, "oops")
             if fault == "cut":
+                self.land()
                 return self.connection.close()
             if fault == "half":
                 self.say(200, '{"choices"', length=1000)

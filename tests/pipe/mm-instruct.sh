@@ -50,6 +50,12 @@ ok "only what was missing was asked" $?
 
 coco many 'a late dog' 'late 2' 'late 3' 'late 4' 'late 5' 'late 6' 'late 7' 'late 8'
 ask -j 2 -o whole.jsonl many.json
+for j in 1 5; do
+    rm -f log.flight
+    t "$j in flight" 0 ask -j $j -t conversation -o flight$j.jsonl many.json
+    same "at most and as many" log.flight $j
+done
+t "the order is that of the pictures" 0 cmp flight1.jsonl flight5.jsonl
 : >killed.jsonl
 mm-instruct --endpoint "$url" --model m -j 2 -o killed.jsonl many.json 2>/dev/null &
 run=$!
