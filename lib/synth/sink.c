@@ -33,22 +33,22 @@ struct mm_sink {
 };
 
 static const struct {
-    const char *name;
+    const char *file_name;    /* in a folder, where it is a single file */
     const char *lists[LISTS]; /* in a folder; NULL, NULL: a single file */
     const char *head[LISTS];
     bool picture, labels, file;
 } formats[MM_NSINKS] = {
-    [MM_TO_RECORDS] = { "records", { NULL }, { NULL }, true, true, false },
-    [MM_TO_LLAVA] = { "llava", { "llava.json" }, { "[" }, true, false, true },
-    [MM_TO_COCO] = { "coco", { "instances.json", "captions.json" },
+    [MM_TO_RECORDS] = { "records.mmt", { NULL }, { NULL }, true, true, false },
+    [MM_TO_LLAVA] = { NULL, { "llava.json" }, { "[" }, true, false, true },
+    [MM_TO_COCO] = { NULL, { "instances.json", "captions.json" },
                      { "{\"annotations\":[", "{\"annotations\":[" }, true, true, true },
-    [MM_TO_REFCOCO] = { "refcoco", { "instances.json", "refs.json" },
+    [MM_TO_REFCOCO] = { NULL, { "instances.json", "refs.json" },
                         { "{\"annotations\":[", "[" }, true, true, true },
-    [MM_TO_REGIONS] = { "regions", { "region_descriptions.json" }, { "[" }, true, true, true },
-    [MM_TO_VQA] = { "vqa", { "questions.jsonl", "answers.jsonl", "scenes.jsonl" }, { "", "", "" },
+    [MM_TO_REGIONS] = { NULL, { "region_descriptions.json" }, { "[" }, true, true, true },
+    [MM_TO_VQA] = { NULL, { "questions.jsonl", "answers.jsonl", "scenes.jsonl" }, { "", "", "" },
                     true, true, true },
-    [MM_TO_WEBDATASET] = { "webdataset", { NULL }, { NULL }, true, true, true },
-    [MM_TO_TEXT] = { "text", { NULL }, { NULL }, false, false, false },
+    [MM_TO_WEBDATASET] = { "webdataset.tar", { NULL }, { NULL }, true, true, true },
+    [MM_TO_TEXT] = { "text.txt", { NULL }, { NULL }, false, false, false },
 };
 
 bool mm_sink_is_folder(enum mm_sink_format format)
@@ -161,6 +161,23 @@ static int open_folder(struct mm_sink *k, struct mm_err *e)
     return rc;
 }
 
+/* The path itself, or a file in the folder that it is or, with a slash at its end, is to be. */
+static int open_file(struct mm_sink *k, const char *path, struct mm_err *e)
+{
+    const size_t n = strlen(path);
+    const bool to_be = n > 0 && path[n - 1] == '/';
+    struct stat st;
+    int rc = 0;
+
+    if (to_be || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
+        rc = make_dir(path, e);
+        path = inside(k, formats[k->format].file_name);
+    }
+    if (rc == 0)
+        rc = path != NULL ? mm_outfile_open(&k->list[0].f, path, e) : no_memory(e);
+    return rc;
+}
+
 int mm_sink_open(struct mm_sink **k, enum mm_sink_format format, const char *path,
                  const struct mm_synth_opts *o, struct mm_err *e)
 {
@@ -177,7 +194,7 @@ int mm_sink_open(struct mm_sink **k, enum mm_sink_format format, const char *pat
     else if (mm_sink_is_folder(format))
         rc = open_folder(s, e);
     else
-        rc = mm_outfile_open(&s->list[0].f, path, e);
+        rc = open_file(s, path, e);
     if (rc == 0 && format == MM_TO_RECORDS)
         rc = mm_writer_open(&s->w, mm_outfile_fd(s->list[0].f), 0, e);
     if (rc < 0) {

@@ -37,7 +37,9 @@ MM_MUST_CHECK int mm_sink_doc(struct mm_synth_item *it, enum mm_sink_format form
 struct mm_sink;
 
 /* mm_sink_open: path: a folder, made if it is not there, old files that list pictures are
- * removed; or a file, "-" standard output. */
+ * removed; or a file, "-" standard output; records, webdataset and text in a folder that
+ * is there or whose name ends with a slash are DIR/records.mmt, DIR/webdataset.tar,
+ * DIR/text.txt. */
 MM_MUST_CHECK int mm_sink_open(struct mm_sink **k, enum mm_sink_format format, const char *path,
                                const struct mm_synth_opts *o, struct mm_err *e);
 

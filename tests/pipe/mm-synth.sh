@@ -19,6 +19,11 @@ mm-synth -s 3 -n 20 -j 1 | cmp -s - a.mmt
 ok "the same bytes for one thread" $?
 mm-synth -s 3 -n 20 -o b.mmt && cmp -s a.mmt b.mmt
 ok "and in a file" $?
+mkdir there && mm-synth -s 3 -n 20 --format records -o there && cmp -s there/records.mmt a.mmt
+ok "and in a folder" $?
+mm-synth -n 2 --format webdataset -o new/ && tar tf new/webdataset.tar >/dev/null &&
+    mm-synth -n 2 --format text -o new/ && [ -s new/text.txt ]
+ok "or in one that is made" $?
 mm-synth -s 4 -n 20 | cmp -s - a.mmt
 test $? = 1
 ok "another seed is another world" $?
