@@ -97,6 +97,13 @@ done >want
 [ -s want ] && cmp -s want got
 ok 'as mm-vqa does' $?
 
+"$s/mm-vqa" -m "$case/model" "$s/demo.png" 'Why?' >want
+PATH_OF_ALL=$PATH PATH=/usr/bin:/bin
+t 'mm-vqa in a tree that was made, PATH without programs' 0 tree/scripts/mm-vqa -m "$case/model" "$s/demo.png" 'Why?'
+PATH=$PATH_OF_ALL
+cmp -s want out
+ok 'runs those of the tree' $?
+
 mkdir pictures
 cp "$case/cat.png" "$case/cup.png" pictures
 batch() {
