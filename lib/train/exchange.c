@@ -1,6 +1,7 @@
 /* exchange.c: one process; exchange_mpi.inc replaces it in a build with MPI. */
 #include "train/exchange.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef MM_MPI
@@ -9,7 +10,11 @@
 
 int mm_exchange_start(int *rank, int *size, struct mm_err *e)
 {
-    (void)e;
+    const char *started = getenv("OMPI_COMM_WORLD_SIZE"); /* as mpirun tells it */
+
+    if (started && strcmp(started, "1"))
+        return mm_err_set(e, MM_EMISSING, "mpirun started %s processes, this program knows of one: "
+                          "build it with MPI=1", started);
     *rank = 0;
     *size = 1;
     return 0;

@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 /* mm_exchange_start: join the processes that mpirun started (a program that it did not
- * start is alone).  *rank counts from 0, *size is a power of two, else MM_EUSAGE. */
+ * start is alone; one built without MPI that it did start: MM_EMISSING).  *rank counts from 0, *size is a power of two, else MM_EUSAGE. */
 MM_MUST_CHECK int mm_exchange_start(int *rank, int *size, struct mm_err *e);
 
 /* mm_exchange_stop: with a status other than 0 the other processes are ended too. */

@@ -434,13 +434,13 @@ int mm_llava_export(struct mm_job *j, struct mm_err *e)
     const struct llava *l = j->own;
     const struct mm_job_spec *s = j->spec;
     struct mm_buf dir = { 0 };
-    int rc = mm_export_model(s->out, pictures(l), &j->set, s->dtype, NULL, e);
+    int rc = 0;
 
-    if (rc < 0 || !l->loras)
-        return rc;
     mm_buf_printf(&dir, "%s/adapter", s->out);
-    rc = dir.failed ? mm_err_set(e, MM_ENOMEM, "out of memory")
-                    : mm_loras_export(dir.p, l->loras, &j->set, s->model, s->dtype, e);
+    if (l->loras)
+        rc = dir.failed ? mm_err_set(e, MM_ENOMEM, "out of memory")
+                        : mm_loras_export(dir.p, l->loras, &j->set, s->model, s->dtype, e);
     mm_buf_free(&dir);
-    return rc;
+    /* last: where model.safetensors is, all of it is */
+    return rc < 0 ? rc : mm_export_model(s->out, pictures(l), &j->set, s->dtype, NULL, e);
 }

@@ -115,6 +115,9 @@ else
     skip "several processes" "there is no build with MPI=1"
 fi
 
+t "a program without MPI is not started by mpirun" 69 env OMPI_COMM_WORLD_SIZE=2 mm-train lm -m "$L/model" -o no t.mmt
+has "which is told" err 'build it with MPI=1'
+
 # --- a new model
 cat >config.json <<'END'
 { "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -187,6 +190,10 @@ t "LoRA leaves the language model" 0 sh -c "mm-pack s4/model.safetensors >s4.mmt
     mm-pack '$S/model/model.safetensors' | mm-cut -w 'name=language*' | mm-diff - s4.mmt"
 t "and writes an adapter" 0 sh -c "mm-ls s4/adapter/adapter_model.safetensors | grep -c 'lora_[AB]'"
 same "of all layers" out 28
+mkdir -p s7/adapter/adapter_model.safetensors
+t "an adapter that cannot be written" 74 mm-train llava-instruct --model "$S/model" --images "$S/images" --lora 2 -o s7 \
+    --steps 1 -B 2 "$S/instruct.json"
+not_there "leaves no model without it" s7/model.safetensors
 t "named one by one" 0 sh -c "grep -c '\"language_model.model.layers.*_proj\"' s4/adapter/adapter_config.json"
 same "in its configuration" out 14
 t "that mm-llm takes" 0 sh -c "mm-encode -m s4 '$S/images/a.png' | mm-project -m s4 | mm-llm -m s4 --lora s4/adapter -n 4 -t 0 -p '<image>'"
