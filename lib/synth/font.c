@@ -135,15 +135,28 @@ static float lowest(const struct glyph *g)
     return y;
 }
 
+/* What FreeType says of a file: it is not there, or it is no font. */
+static int open_face(FT_Face *face, FT_Library lib, const char *file, struct mm_err *e)
+{
+    const FT_Error why = FT_New_Face(lib, file, 0, face);
+
+    if (why == 0)
+        return 0;
+    *face = NULL;
+    if (why == FT_Err_Cannot_Open_Resource)
+        return mm_err_set(e, MM_ENOENT, "%s:", file);
+    return mm_err_set(e, MM_EDATA, "%s: cannot be read as a font", file);
+}
+
 static int read_font(struct font *f, FT_Library lib, const char *file, struct mm_err *e)
 {
     FT_Face face;
     struct glyph cap = { 0 };
     float high = 0;
-    int rc;
+    int rc = open_face(&face, lib, file, e);
 
-    if (FT_New_Face(lib, file, 0, &face) != 0)
-        return mm_err_set(e, MM_ENOENT, "%s: cannot be read as a font", file);
+    if (rc < 0)
+        return rc;
     rc = read_glyph(&cap, face, 'H', 1);
     if (rc == 0)
         high = -lowest(&cap);
@@ -314,9 +327,9 @@ int mm_strikes_open(struct mm_strikes **s, const char *file, struct mm_err *e)
 
     if (k == NULL || FT_Init_FreeType(&k->lib) != 0)
         rc = mm_err_set(e, MM_ENOMEM, "%s: out of memory", file);
-    else if (FT_New_Face(k->lib, file, 0, &k->face) != 0)
-        rc = mm_err_set(e, MM_ENOENT, "%s: cannot be read as a font", file);
-    else if (k->face->num_fixed_sizes < 1 || FT_Select_Size(k->face, 0) != 0)
+    else
+        rc = open_face(&k->face, k->lib, file, e);
+    if (rc == 0 && (k->face->num_fixed_sizes < 1 || FT_Select_Size(k->face, 0) != 0))
         rc = mm_err_set(e, MM_EDATA, "%s: holds no pictures", file);
     if (rc < 0) {
         mm_strikes_close(k);

@@ -19,6 +19,7 @@ else
 fi
 t "a font without pictures" 65 sh -c "mm-glyph $plain U+0041 >x"
 same "is refused" err "mm-glyph: $plain: holds no pictures"
+t "a font that is none" 65 sh -c "mm-glyph '$TOP/Makefile' U+0041 >x"
 t "no such font" 66 sh -c "mm-glyph nowhere.ttf U+0041 >x"
 t "no character" 64 mm-glyph "$plain"
 t "a character by itself" 64 mm-glyph "$plain" A

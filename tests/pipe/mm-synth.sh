@@ -436,6 +436,8 @@ t "half hidden" 64 mm-synth --hidden 0.5 -o x.mmt
 t "objects the wrong way round" 64 mm-synth --objects 5-2 -o x.mmt
 t "no such sprites" 66 mm-synth --tier things --sprites nowhere -o x.mmt
 t "no such font" 66 mm-synth --tier words --font nowhere.ttf -o x.mmt
+same "is said" err "mm-synth: nowhere.ttf: No such file or directory"
+t "a font that is none" 65 mm-synth --tier words --font a.mmt -o x.mmt
 not_there "nothing is left" x.mmt
 t "a full disk" 74 sh -c 'mm-synth -n 20 >/dev/full'
 t "a file where the folder is to be" 74 mm-synth --format coco -o a.mmt
