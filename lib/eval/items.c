@@ -157,13 +157,12 @@ const char *mm_eval_id(struct mm_arena *a, const json_t *obj, const char *const 
     return NULL;
 }
 
+static const char *const texts[] = { "text", "answer", "caption", "prediction", "pred_answer", NULL };
+
 int mm_eval_text(const char **text, struct mm_arena *a, const json_t *obj, const char *what,
                  struct mm_err *e)
 {
-    static const char *const keys[] = { "text",       "answer",      "caption",
-                                        "prediction", "pred_answer", NULL };
-
-    *text = mm_eval_id(a, obj, keys);
+    *text = mm_eval_id(a, obj, texts);
     if (*text)
         return 0;
     if (json_object_get(obj, "error"))
@@ -325,7 +324,8 @@ struct names {
 };
 
 static int place(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *preds,
-                 const char *const *keys, const struct names *names, struct mm_err *e)
+                 const char *const *keys, const struct names *names,
+                 enum mm_eval_missing missing, struct mm_err *e)
 {
     for (size_t i = 0; i < json_array_size(preds); i++) {
         const json_t *obj = json_array_get(preds, i);
@@ -346,6 +346,8 @@ static int place(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *pred
                               id);
         if (p->pred[at])
             return mm_err_set(e, MM_EDATA, "prediction '%s' comes twice", id);
+        if (missing != MM_EVAL_REFUSE && json_object_get(obj, "error") && !mm_eval_id(a, obj, texts))
+            continue; /* the item failed */
         p->pred[at] = obj;
     }
     return 0;
@@ -391,7 +393,7 @@ int mm_eval_pair(struct mm_eval_pairs *p, struct mm_arena *a, const json_t *refs
     if (rc == 0)
         rc = put_asked(names.asked, a, refs, e);
     if (rc == 0)
-        rc = place(p, a, preds, keys, &names, e);
+        rc = place(p, a, preds, keys, &names, missing, e);
     if (rc == 0)
         rc = check_missing(p, missing, e);
 out:

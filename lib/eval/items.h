@@ -45,7 +45,8 @@ enum mm_eval_missing { MM_EVAL_REFUSE, MM_EVAL_KEEP, MM_EVAL_DROP };
  *   keys     where ids are; a prediction known by `source` is also found by the
  *            file's name and stem, and by the reference's `image`; one that has a
  *            `prompt` by the reference's `image_id` and `question` (LLaVA's for TextVQA)
- *   missing  a reference without prediction: MM_EDATA, kept with NULL, left out
+ *   missing  a reference without prediction: MM_EDATA, kept with NULL, left out; so is
+ *            one of which the prediction has an `error` and no text
  *
  * The arrays live in a, the objects in the lists.  MM_EDATA: an id twice, a
  * prediction for no reference, an object without id, other counts where neither

@@ -82,6 +82,12 @@ has 'names it' err "reference 'a': no prediction"
 t '--partial leaves it out' 0 mm-eval exact --pred one.jsonl --ref ref.json --partial
 has 'and says so' err '1 of 2 references'
 near 'one item' "$(value n out)" 1
+printf '%s\n' '{"source": ["images/a.png"], "item": 0, "error": "not a picture"}' >>one.jsonl
+t 'an item that failed' 65 mm-eval exact --pred one.jsonl --ref ref.json
+has 'is no answer' err "'a': the item failed"
+t '--partial leaves that out, too' 0 mm-eval exact --pred one.jsonl --ref ref.json --partial
+has 'and says so' err '1 of 2 references'
+head -1 pred.jsonl >one.jsonl
 cat pred.jsonl one.jsonl >twice.jsonl
 t 'a prediction twice' 65 mm-eval vqa --pred twice.jsonl --ref ref.json
 has 'names it too' err "'/x/images/b.png' comes twice"
