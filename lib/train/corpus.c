@@ -40,6 +40,11 @@ static void encode_doc(void *arg, size_t tile, int thread)
         d->n = SIZE_MAX; /* told by the caller, in order */
 }
 
+static int mixed(size_t row, struct mm_err *e)
+{
+    return mm_err_set(e, MM_EDATA, "rows of %zu tokens: all data must have one length, at least 2", row);
+}
+
 static int add_ids(struct loader *l, const int32_t *v, size_t n, struct mm_err *e)
 {
     struct mm_corpus *c = l->c;
@@ -69,6 +74,8 @@ static int flush(struct loader *l, struct mm_pool *p, struct mm_err *e)
     if (l->n && !l->s->tok)
         return mm_err_set(e, MM_EMISSING, "the model has no tokenizer: only token ids can be its "
                           "data");
+    if (l->n && l->rows)
+        return mixed(l->c->row, e);
     if (l->n)
         mm_pool_run(p, l->n, encode_doc, l);
     for (size_t i = 0; i < l->n; i++) {
@@ -168,10 +175,11 @@ static int add_tokens(struct loader *l, const struct mm_tensor *t, struct mm_err
         const size_t row = (size_t)t->shape[t->ndim - 1];
 
         if ((l->rows && row != l->c->row) || (!l->rows && l->c->n) || row < 2)
-            rc = mm_err_set(e, MM_EDATA, "rows of %zu tokens: all data must have one length, "
-                            "at least 2", row);
+            rc = mixed(row, e);
         l->rows = true;
         l->c->row = row;
+    } else if (rc == 0 && l->rows) {
+        rc = mixed(l->c->row, e);
     }
     if (rc == 0)
         rc = add_ids(l, v, n, e);

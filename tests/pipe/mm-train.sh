@@ -141,6 +141,10 @@ t "gives back any text" 0 sh -c "mm-tokens -m tok --no-special zoo.txt | mm-toke
 t "marks its beginning" 0 sh -c "printf 'Once upon' | mm-tokens -m tok | mm-tokens -m tok -d"
 t "a frequent word is one token" 0 sh -c "echo '\" upon\"' | mm-tokens -m tok --json --no-special | grep -qx '\[[0-9]*\]'"
 t "clip's" 0 mm-train tokenizer --vocab 290 --style clip --lines -o ctok story.txt
+t "texts behind rows of tokens" 65 mm-train lm --config config.json --tokenizer "$TOK" -o mixed --steps 1 t.mmt story.txt
+"$PYTHON" -c "import numpy; numpy.save('flat.npy', numpy.array([1, 5, 9], 'i4'))"
+t "tokens behind them" 65 sh -c "mm-pack --kind tokens flat.npy | mm-train lm -m '$L/model' -o mixed --steps 1 t.mmt -"
+has "are no rows" err 'rows of 37 tokens: all data must have one length'
 t "for a new model" 0 mm-train lm --config config.json --tokenizer tok --lines story.txt -o new2 --steps 2 --context 16
 t "whose vocabulary it is" 0 grep -q '"vocab_size": 300' new2/config.json
 t "too small a vocabulary" 65 mm-train tokenizer --vocab 258 -o x story.txt
