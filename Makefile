@@ -33,7 +33,7 @@ ifneq ($(SAN),)
 MM_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 MM_LDFLAGS += -fsanitize=$(SAN)
 # with a check at every load of its unrolled loops it takes minutes at -O2
-$B/lib/kernel/unpack_avx512.o: override CFLAGS += -O1
+$B/lib/kernel/unpack_avx512.o $B/lib/kernel/pairs_avx512.o: override CFLAGS += -O1
 endif
 ifeq ($(COVERAGE),1)
 MM_CFLAGS += --coverage

@@ -1,12 +1,13 @@
-/* panel.h: matrices packed for products: "panel32", version 1 (formats/gguf.md).
+/* panel.h: matrices packed for products: "panel32", version 2 (formats/gguf.md).
  *
  *   W [out, in] = panels of 32 rows, the last one filled up with zero bytes
  *   panel       = its blocks along in (plain types: of one element)
  *   block       = each 16-bit field (d, then m or dmin) as u16[32], then each
  *                 32-bit word of the rest, in the order of the source, as u32[32];
- *                 row r of the panel has index r
+ *                 row r of the panel has index r.  q3_k: its words are written anew,
+ *                 mm_panel_turn()
  *
- * The bytes are those of the rows in another order.  Products and packing are
+ * The bits are those of the rows in another order.  Products and packing are
  * in kernel/wmat.h; this is how anything else reads such a matrix.
  */
 #ifndef MM_BASE_PANEL_H
@@ -14,7 +15,7 @@
 
 #include "base/tensor.h"
 
-enum { MM_PANEL_ROWS = 32, MM_PANEL_VERSION = 1, MM_PANEL_ALIGN = 64 };
+enum { MM_PANEL_ROWS = 32, MM_PANEL_VERSION = 2, MM_PANEL_ALIGN = 64 };
 
 /* What a source block of a row type is made of; both 0: it cannot be packed. */
 struct mm_panel_fields {
@@ -22,6 +23,14 @@ struct mm_panel_fields {
     unsigned char word0, words;  /* the same of 32-bit words */
 };
 const struct mm_panel_fields *mm_panel_fields(enum mm_dtype d);
+
+/* mm_panel_since: the version from which on type d lies as it does now. */
+int mm_panel_since(enum mm_dtype d);
+
+/* mm_panel_turn: the words of a block of 32 rows, word i of row r at [i][r], from the order of
+ * the source to that of a panel, in place.  Only q3_k has one of its own: of its 3-bit codes
+ * two lie in a byte as they are, and two bits of a third. */
+void mm_panel_turn(void *words, enum mm_dtype d);
 
 /* mm_panel_row: n elements (whole blocks) of row r < 32 of the packed blocks at
  * packed, as row type d has them, into row. */

@@ -104,6 +104,7 @@ void mm_kern_init(struct mm_kern *k, unsigned cpu)
         mm_qrow_init_avx512(k);
         mm_tile_init_avx512(k);
         mm_unpack_init_avx512(k);
+        mm_pairs_init_avx512(k);
     }
 #endif
 }

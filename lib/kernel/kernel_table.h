@@ -29,13 +29,16 @@ enum {
 };
 
 /* mr rows of activations as signed bytes, interleaved: x[i] ~ d[i / 32] * q[i].
- * The sums over sub-blocks meet the zero points and minima of the weights. */
+ * The sums over sub-blocks meet the zero points and minima of the weights.  Those of 16 do as
+ * integers, 256 fix[0] + fix[1], times a step per 256. */
 struct mm_q8_rows {
     int8_t *q;            /* [n / 4][mr][4], n rounded up to a multiple of 32, zero padded */
     float *d;             /* [n / 32][mr] */
     int32_t *neg32;       /* [n / 32][mr] minus the sum of q over 32 */
     int32_t *neg16;       /* [n / 16][mr] */
     float *sum32, *sum16; /* the same shapes: d times the sum of q */
+    int8_t *fix[2];       /* [n / 64][mr][4], n a multiple of 256; NULL: no minima are added */
+    float *step;          /* [n / 256][mr] */
 };
 
 /* How a quantised type is cut for int8: w = d * (code - zero) + m.  zero is a
@@ -45,14 +48,26 @@ struct mm_q8_kind {
     unsigned char zero;
     bool min;
     unsigned char bits; /* of a code */
+    bool pairs;         /* scales and minima are integers, as below */
 };
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d);
 
-/* MM_NR rows of weights as unsigned codes. */
+/* MM_NR rows of weights as unsigned codes.
+ *
+ * Of pairs, w = d * scale * (code - zero) - m * min, and sums of two sub-blocks are made as
+ * integers: of 16 bits in each, and below 2^22 times the scales.  An element of C
+ * is
+ *   c - m * (sum of min times the sums of activations over 256) * step, where these are whole,
+ *     + d * (scale n + scale' n') * (d of the activations) for each 32,
+ * from left to right, with the float products rounded but the last, which is an fma. */
 struct mm_q8_panel {
     uint8_t *q; /* [k / 4][MM_NR][4] */
-    float *d;   /* [k / sub][MM_NR]; a half times a scale of 8 bits: 19 bits of fraction at most */
-    float *m;   /* [k / sub][MM_NR], types with a minimum only */
+    /* [k / sub][MM_NR], a half times a scale of 8 bits: 19 bits of fraction at most.  Pairs:
+     * [k / 256][MM_NR], a half. */
+    float *d;
+    float *m;       /* the same shape, types with a minimum only */
+    int32_t *scale; /* pairs only: [k / 16][MM_NR], 16 bits with a sign, under zeros */
+    uint8_t *min;   /* pairs with a minimum only: [k / 64][MM_NR][4] */
     struct mm_q8_kind kind;
 };
 
@@ -116,6 +131,8 @@ struct mm_kern {
     void (*codes_f32)(float *w, const struct mm_q8_panel *b, size_t k);
     /* x[n] becomes row r of the mr rows a. */
     void (*quant_q8)(const struct mm_q8_rows *a, const float *x, size_t n, int mr, int r);
+    /* fix and step of mr rows, n a multiple of 256, from sum16. */
+    void (*fix_sums)(const struct mm_q8_rows *a, size_t n, int mr);
 
     /* Panels of 32-bit words (a float, or four codes).  pack_a: mr rows of n to
      * [n][mr].  pack_b: nr rows of n to [n][MM_NR], missing rows zero.  ld: words
@@ -125,6 +142,7 @@ struct mm_kern {
     /* The same for rows of n words or halves stride bytes apart, at any address. */
     void (*pack_words)(void *to, const void *w, size_t stride, size_t n, int nr);
     void (*pack_halves)(void *to, const void *w, size_t stride, size_t n, int nr);
+    void (*turn_q3_k)(void *words); /* mm_panel_turn() of base/panel.h */
     /* c[mr][MM_NR] += A B over k: mul_f32 adds its sum, mul_q8 starts from c. */
     void (*mul_f32)(float *c, size_t ldc, const float *a, const float *b, size_t k, int mr);
     mm_mul_q8_fn *mul_q8[2][2]; /* [sub == 16][minimum] */

@@ -36,5 +36,7 @@ void mm_pack_rows(void *to, enum mm_dtype t, const void *rows, size_t stride, si
         for (n /= mm_dtype_block(t); n; n--, from += bytes, p += bytes * MM_NR) {
             k->pack_halves(p, from + f.half0, stride, f.halves, nr);
             k->pack_words(p + 2 * MM_NR * (size_t)f.halves, from + f.word0, stride, f.words, nr);
+            if (t == MM_Q3_K)
+                k->turn_q3_k(p + 2 * MM_NR * (size_t)f.halves);
         }
 }

@@ -68,6 +68,36 @@ static void quant_q8(const struct mm_q8_rows *a, const float *x, size_t n, int m
         quant_block(a, x, n, i, (size_t)mr, (size_t)r);
 }
 
+/* The largest of 16 sums becomes 127 * 256. */
+static void fix_16(const struct mm_q8_rows *a, size_t g, size_t mr, size_t r)
+{
+    const float *const s = a->sum16 + g * 16 * mr + r;
+    float top = 0;
+    bool finite = true;
+
+    for (size_t i = 0; i < 16; i++) {
+        top = fabsf(s[i * mr]) > top ? fabsf(s[i * mr]) : top;
+        finite = finite && isfinite(s[i * mr]);
+    }
+    const bool zero = !finite || top < 1e-30f;
+    const float step = finite ? (zero ? 0 : top / 32512) : NAN;
+    const float id = zero ? 0 : 1 / step;
+    for (size_t i = 0; i < 16; i++) {
+        const int v = zero ? 0 : (int)rintf(s[i * mr] * id), high = (v + 128 + 32768) / 256 - 128;
+        const size_t at = ((g * 4 + i / 4) * mr + r) * 4 + i % 4;
+        a->fix[0][at] = (int8_t)high;
+        a->fix[1][at] = (int8_t)(v - 256 * high);
+    }
+    a->step[g * mr + r] = step;
+}
+
+static void fix_sums(const struct mm_q8_rows *a, size_t n, int mr)
+{
+    for (size_t g = 0; g < n / 256; g++)
+        for (size_t r = 0; r < (size_t)mr; r++)
+            fix_16(a, g, (size_t)mr, r);
+}
+
 #define WIDEN(type, T) \
     static void widen_##type(float *y, const void *w, size_t n) \
     { \
@@ -100,4 +130,5 @@ void mm_qrow_init_c(struct mm_kern *k)
     k->widen[MM_Q5_K] = widen_q5_k;
     k->widen[MM_Q6_K] = widen_q6_k;
     k->quant_q8 = quant_q8;
+    k->fix_sums = fix_sums;
 }

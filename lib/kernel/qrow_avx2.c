@@ -277,6 +277,50 @@ static void quant_q8(const struct mm_q8_rows *a, const float *x, size_t n, int m
     }
 }
 
+/* 16 words as bytes, four words of them mr apart. */
+INLINE void put_bytes(int8_t *to, __m256i a, __m256i b, size_t mr)
+{
+    const __m256i two = _mm256_packs_epi32(a, b); /* 0 .. 3 of a, of b, then 4 .. 7 */
+    uint32_t word[8];
+
+    _mm256_storeu_si256((void *)word, _mm256_packs_epi16(two, two));
+    for (size_t i = 0; i < 4; i++)
+        memcpy(to + 4 * i * mr, &word[i / 2 + i % 2 * 4], 4);
+}
+
+/* See qrow.c. */
+INLINE void fix_16(const struct mm_q8_rows *a, size_t g, size_t mr, size_t r)
+{
+    const float *const s = a->sum16 + g * 16 * mr + r;
+    const __m256i at =
+        _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)mr));
+    const __m256 x[2] = { _mm256_i32gather_ps(s, at, 4), _mm256_i32gather_ps(s + 8 * mr, at, 4) };
+    const uint32_t bits = top_bits((const __m256[4]){ x[0], x[1], x[0], x[1] });
+    __m256i high[2], low[2];
+    float top;
+
+    memcpy(&top, &bits, sizeof(top));
+    const bool finite = bits < 0x7f800000, zero = !finite || top < 1e-30f;
+    const float step = finite ? (zero ? 0 : top / 32512) : NAN;
+    const __m256 id = _mm256_set1_ps(zero ? 0 : 1 / step);
+    const __m256i keep = _mm256_set1_epi32(zero ? 0 : -1);
+    for (int i = 0; i < 2; i++) {
+        const __m256i v = _mm256_and_si256(keep, _mm256_cvtps_epi32(_mm256_mul_ps(x[i], id)));
+        high[i] = _mm256_srai_epi32(_mm256_add_epi32(v, _mm256_set1_epi32(128)), 8);
+        low[i] = _mm256_sub_epi32(v, _mm256_slli_epi32(high[i], 8));
+    }
+    put_bytes(a->fix[0] + (g * 4 * mr + r) * 4, high[0], high[1], mr);
+    put_bytes(a->fix[1] + (g * 4 * mr + r) * 4, low[0], low[1], mr);
+    a->step[g * mr + r] = step;
+}
+
+static void fix_sums(const struct mm_q8_rows *a, size_t n, int mr)
+{
+    for (size_t g = 0; g < n / 256; g++)
+        for (size_t r = 0; r < (size_t)mr; r++)
+            fix_16(a, g, (size_t)mr, r);
+}
+
 /* One entry per block type. */
 #define WIDEN(type, T) \
     static void widen_##type(float *y, const void *w, size_t n) \
@@ -309,4 +353,5 @@ void mm_qrow_init_avx2(struct mm_kern *k)
     k->widen[MM_Q5_K] = widen_q5_k;
     k->widen[MM_Q6_K] = widen_q6_k;
     k->quant_q8 = quant_q8;
+    k->fix_sums = fix_sums;
 }

@@ -48,6 +48,12 @@ static inline bool mm_qrow_sub16(enum mm_dtype t)
     return t == MM_Q2_K || t == MM_Q3_K || t == MM_Q6_K;
 }
 
+/* Are the scales of two sub-blocks applied to integer sums?  See struct mm_q8_panel. */
+static inline bool mm_qrow_pairs(enum mm_dtype t)
+{
+    return t == MM_Q2_K || t == MM_Q3_K;
+}
+
 /* Of a code. */
 static inline int mm_qrow_bits(enum mm_dtype t)
 {

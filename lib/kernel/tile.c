@@ -1,6 +1,7 @@
 /* tile.c: panels and micro-kernels in plain C. */
 #include "kernel/tile.h"
 
+#include <math.h>
 #include <string.h>
 
 static void pack_a(void *a, const void *x, size_t ld, size_t n, int mr)
@@ -63,12 +64,51 @@ static int32_t sub_dot(const struct mm_q8_rows *a, const struct mm_q8_panel *b, 
     return s;
 }
 
+/* What the minima of 256 elements from i on add, negated, to row r, column j. */
+static int32_t minima(const struct mm_q8_rows *a, const struct mm_q8_panel *b, size_t i, size_t mr,
+                      size_t r, size_t j)
+{
+    int32_t s = 0;
+
+    for (size_t t = i / 64; t < i / 64 + 4; t++)
+        for (size_t e = 0; e < 4; e++) {
+            const size_t at = (t * mr + r) * 4 + e;
+            s += (256 * a->fix[0][at] + a->fix[1][at]) * b->min[(t * MM_NR + j) * 4 + e];
+        }
+    return s;
+}
+
+/* The order of sums is that of struct mm_q8_panel. */
+static void mul_pairs(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
+                      size_t k, size_t m)
+{
+    for (size_t r = 0; r < m; r++)
+        for (size_t j = 0; j < MM_NR; j++) {
+            float s = c[r * ldc + j];
+            for (size_t i = 0; i < k; i += 32) {
+                const size_t super = i / 256;
+                const int32_t *scale = b->scale + i / 16 * MM_NR + j;
+                const int32_t n = (int16_t)scale[0] * sub_dot(a, b, i / 16, 16, m, r, j) +
+                                  (int16_t)scale[MM_NR] * sub_dot(a, b, i / 16 + 1, 16, m, r, j);
+                if (b->kind.min && a->fix[0] && i % 256 == 0)
+                    s = fmaf(-b->m[super * MM_NR + j] * (float)minima(a, b, i, m, r, j),
+                             a->step[super * m + r], s);
+                s = fmaf(b->d[super * MM_NR + j] * (float)n, a->d[i / 32 * m + r], s);
+            }
+            c[r * ldc + j] = s;
+        }
+}
+
 static void mul_q8(float *c, size_t ldc, const struct mm_q8_rows *a, const struct mm_q8_panel *b,
                    size_t k, int mr)
 {
     const size_t m = (size_t)mr, sub = b->kind.sub;
     const float *sum = sub == 32 ? a->sum32 : a->sum16;
 
+    if (b->kind.pairs) {
+        mul_pairs(c, ldc, a, b, k, m);
+        return;
+    }
     for (size_t r = 0; r < m; r++)
         for (size_t j = 0; j < MM_NR; j++) {
             float s = c[r * ldc + j];

@@ -295,7 +295,8 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
 
         if (!min && t % STARTS == 0)
             sub_starts(start, neg + t * (size_t)mr,
-                       (k / sub - t < STARTS ? k / sub - t : STARTS) * (size_t)mr, shift);
+                       (k / sub - t < STARTS ? k / sub - t : STARTS) * (size_t)mr, shift,
+                       FLOAT_BITS);
 #pragma GCC unroll 6
         for (int r = 0; r < mr; r++)
             n[r][0] = n[r][1] = _mm512_set1_epi32(min ? FLOAT_BITS : from[r]);
@@ -330,6 +331,126 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
     }
 }
 
+/* c -= what the minima of 256 elements add; b->min, b->m, a->fix, a->step begin there. */
+INLINE void sub_minima(float *c, size_t ldc, const uint8_t *min, const float *m,
+                       const int8_t *const fix[2], const float *step, const int mr)
+{
+    __m512i n[MM_MR8][VNR];
+
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++)
+        n[r][0] = n[r][1] = _mm512_setzero_si512();
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+#pragma GCC unroll 6
+        for (int r = 0; r < mr; r++)
+            for (int v = 0; v < VNR; v++)
+                n[r][v] = _mm512_slli_epi32(n[r][v], 8);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            const uint8_t *w = min + 4 * MM_NR * i;
+            const __m512i b0 = _mm512_loadu_si512(w), b1 = _mm512_loadu_si512(w + 64);
+#pragma GCC unroll 6
+            for (int r = 0; r < mr; r++) {
+                const __m512i x = word(fix[h] + 4 * (i * mr + r));
+                n[r][0] = _mm512_dpbusd_epi32(n[r][0], b0, x);
+                n[r][1] = _mm512_dpbusd_epi32(n[r][1], b1, x);
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++, c += ldc)
+#pragma GCC unroll 2
+        for (int v = 0; v < VNR; v++) {
+            float *const x = c + 16 * v;
+            const __m512 t =
+                _mm512_mul_ps(_mm512_loadu_ps(m + 16 * v), _mm512_cvtepi32_ps(n[r][v]));
+            _mm512_storeu_ps(x, _mm512_fnmadd_ps(t, _mm512_set1_ps(step[r]), _mm512_loadu_ps(x)));
+        }
+}
+
+/* n: sums of the 16 elements of one sub-block, from the codes at q; start as sub_starts(). */
+INLINE void mul_16(__m512i n[MM_MR8][VNR], const int32_t *start, const int8_t *aq, const uint8_t *q,
+                   const int mr)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < mr; r++)
+        n[r][0] = n[r][1] = start ? _mm512_set1_epi32(start[r]) : _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++, aq += 4 * mr, q += 4 * MM_NR) {
+        const __m512i b0 = _mm512_loadu_si512(q), b1 = _mm512_loadu_si512(q + 64);
+#pragma GCC unroll 6
+        for (int r = 0; r < mr; r++) {
+            const __m512i x = word(aq + 4 * r);
+            n[r][0] = _mm512_dpbusd_epi32(n[r][0], b0, x);
+            n[r][1] = _mm512_dpbusd_epi32(n[r][1], b1, x);
+        }
+    }
+}
+
+/* Sums of both sub-blocks are held, so those of floats are not. */
+INLINE void mul_pairs_mr(float *c, size_t ldc, const struct mm_q8_rows *a,
+                         const struct mm_q8_panel *b, size_t k, const int mr, const int min)
+{
+    const size_t m = (size_t)mr;
+    const int shift = b->kind.zero ? __builtin_ctz(b->kind.zero) : 0;
+    int32_t start[STARTS * MM_MR8 / 16 * 16];
+
+    for (size_t t = 0; t < k / 32; t++) {
+        const int32_t *scale = b->scale + 2 * t * MM_NR;
+        const float *const ad = a->d + t * m, *const d = b->d + t / 8 * MM_NR;
+        __m512i n[MM_MR8][VNR], n1[MM_MR8][VNR];
+
+        if (min && a->fix[0] && t % 8 == 0) {
+            const int8_t *const fix[2] = { a->fix[0] + 2 * t * m, a->fix[1] + 2 * t * m };
+            sub_minima(c, ldc, b->min + t / 2 * 4 * MM_NR, b->m + t / 8 * MM_NR, fix,
+                       a->step + t / 8 * m, mr);
+        }
+        if (!min && 2 * t % STARTS == 0)
+            sub_starts(start, a->neg16 + 2 * t * m,
+                       (k / 16 - 2 * t < STARTS ? k / 16 - 2 * t : STARTS) * m, shift, 0);
+        const int32_t *const from = min ? NULL : start + 2 * t % STARTS * m;
+        mul_16(n, from, a->q + 32 * t * m, b->q + 32 * t * MM_NR, mr);
+#pragma GCC unroll 6
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+            for (int v = 0; v < VNR; v++)
+                n[r][v] = _mm512_dpwssd_epi32(_mm512_set1_epi32(FLOAT_BITS), n[r][v],
+                                              _mm512_loadu_si512(scale + 16 * v));
+        mul_16(n1, from ? from + m : NULL, a->q + (32 * t + 16) * m, b->q + (32 * t + 16) * MM_NR,
+               mr);
+#pragma GCC unroll 2
+        for (int v = 0; v < VNR; v++) {
+            const __m512i s1 = _mm512_loadu_si512(scale + MM_NR + 16 * v);
+            const __m512 dv = _mm512_loadu_ps(d + 16 * v);
+            const __m512 base = _mm512_mul_ps(dv, _mm512_set1_ps(-FLOAT_BASE));
+#pragma GCC unroll 6
+            for (int r = 0; r < mr; r++) {
+                float *const x = c + (size_t)r * ldc + 16 * v;
+                const __m512i sum = _mm512_dpwssd_epi32(n[r][v], n1[r][v], s1);
+                const __m512 nd = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), dv, base);
+                _mm512_storeu_ps(x, _mm512_fmadd_ps(nd, _mm512_set1_ps(ad[r]), _mm512_loadu_ps(x)));
+            }
+        }
+    }
+}
+
+#define MUL_PAIRS(name, min) \
+    static void name(float *c, size_t ldc, const struct mm_q8_rows *a, \
+                     const struct mm_q8_panel *b, size_t k, int mr) \
+    { \
+        switch (mr) { \
+        case 1: mul_pairs_mr(c, ldc, a, b, k, 1, min); break; \
+        case 2: mul_pairs_mr(c, ldc, a, b, k, 2, min); break; \
+        case 3: mul_pairs_mr(c, ldc, a, b, k, 3, min); break; \
+        case 4: mul_pairs_mr(c, ldc, a, b, k, 4, min); break; \
+        case 5: mul_pairs_mr(c, ldc, a, b, k, 5, min); break; \
+        default: mul_pairs_mr(c, ldc, a, b, k, 6, min); break; \
+        } \
+    }
+MUL_PAIRS(mul_q8_pairs, 0)
+MUL_PAIRS(mul_q8_pairs_min, 1)
+
 #define MUL_Q8(name, sub, min) \
     static void name(float *c, size_t ldc, const struct mm_q8_rows *a, \
                      const struct mm_q8_panel *b, size_t k, int mr) \
@@ -346,7 +467,13 @@ INLINE void mul_q8_mr(float *c, size_t ldc, const struct mm_q8_rows *a, const st
 MUL_Q8(mul_q8_32, 32, 0)
 MUL_Q8(mul_q8_32m, 32, 1)
 MUL_Q8(mul_q8_16, 16, 0)
-MUL_Q8(mul_q8_16m, 16, 1)
+
+/* Sub-blocks of 16 without a minimum are of Q3_K or Q6_K. */
+static void mul_q8_16_any(float *c, size_t ldc, const struct mm_q8_rows *a,
+                          const struct mm_q8_panel *b, size_t k, int mr)
+{
+    (b->kind.pairs ? mul_q8_pairs : mul_q8_16)(c, ldc, a, b, k, mr);
+}
 
 void mm_tile_init_avx512(struct mm_kern *k)
 {
@@ -359,7 +486,7 @@ void mm_tile_init_avx512(struct mm_kern *k)
     k->mul_half[MM_BF16] = mul_bf16;
     k->mul_q8[0][0] = mul_q8_32;
     k->mul_q8[0][1] = mul_q8_32m;
-    k->mul_q8[1][0] = mul_q8_16;
-    k->mul_q8[1][1] = mul_q8_16m;
+    k->mul_q8[1][0] = mul_q8_16_any;
+    k->mul_q8[1][1] = mul_q8_pairs_min;
     k->int8 = true;
 }

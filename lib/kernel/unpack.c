@@ -16,7 +16,7 @@ enum { SUPER = 256 }; /* elements of a K block */
 struct mm_q8_kind mm_q8_kind(enum mm_dtype d)
 {
     return (struct mm_q8_kind){ mm_qrow_sub16(d) ? 16 : 32, (unsigned char)mm_qrow_zero(d),
-                                mm_qrow_min(d), (unsigned char)mm_qrow_bits(d) };
+                                mm_qrow_min(d), (unsigned char)mm_qrow_bits(d), mm_qrow_pairs(d) };
 }
 
 static float half(const uint8_t *p)
@@ -75,25 +75,33 @@ static void decode_q8_0(uint8_t *q, float *d, float *m, const uint8_t *p)
         q[j] = p[2 + j] ^ 128;
 }
 
-static void decode_q2_k(uint8_t *q, float *d, float *m, const uint8_t *p)
+/* Scales and minima of a block of pairs. */
+struct pairs {
+    float d, m;
+    int scale[SUPER / 16], min[SUPER / 16];
+};
+
+static void decode_q2_k(uint8_t *q, struct pairs *b, const uint8_t *p)
 {
+    b->d = half(p + 80);
+    b->m = half(p + 82);
     for (int s = 0; s < 16; s++) {
-        d[s] = half(p + 80) * (float)(p[s] & 15);
-        m[s] = -half(p + 82) * (float)(p[s] >> 4);
+        b->scale[s] = p[s] & 15;
+        b->min[s] = p[s] >> 4;
     }
     for (int e = 0; e < SUPER; e++)
         q[e] = p[16 + e / 128 * 32 + e % 32] >> e % 128 / 32 * 2 & 3;
 }
 
-static void decode_q3_k(uint8_t *q, float *d, float *m, const uint8_t *p)
+static void decode_q3_k(uint8_t *q, struct pairs *b, const uint8_t *p)
 {
     const uint8_t *c = p + 96;
 
-    (void)m;
+    b->d = half(p + 108);
     for (int s = 0; s < 16; s++) {
         const int lo = s < 8 ? c[s] & 15 : c[s - 8] >> 4;
         const int hi = c[8 + s % 4] >> s / 4 * 2 & 3;
-        d[s] = half(p + 108) * (float)((hi << 4 | lo) - 32);
+        b->scale[s] = (hi << 4 | lo) - 32;
     }
     for (int e = 0; e < SUPER; e++) {
         const int low = p[32 + e / 128 * 32 + e % 32] >> e % 128 / 32 * 2 & 3;
@@ -167,14 +175,47 @@ static void unpack(const struct mm_q8_panel *b, const uint8_t *p, size_t k, enum
         }
 }
 
+static void unpack_pairs(const struct mm_q8_panel *b, const uint8_t *p, size_t k, enum mm_dtype t)
+{
+    uint8_t source[SUPER], q[SUPER];
+    struct pairs x;
+
+    for (size_t k0 = 0; k0 < k; k0 += SUPER, p += mm_dtype_block_bytes(t) * MM_NR)
+        for (size_t r = 0; r < MM_NR; r++) {
+            mm_panel_row(source, t, p, SUPER, r);
+            (t == MM_Q2_K ? decode_q2_k : decode_q3_k)(q, &x, source);
+            for (size_t e = 0; e < SUPER; e++)
+                b->q[((k0 + e) / 4 * MM_NR + r) * 4 + e % 4] = q[e];
+            b->d[k0 / SUPER * MM_NR + r] = x.d;
+            for (size_t s = 0; s < SUPER / 16; s++)
+                b->scale[(k0 / 16 + s) * MM_NR + r] = x.scale[s] & 0xffff;
+            if (!b->kind.min)
+                continue;
+            b->m[k0 / SUPER * MM_NR + r] = x.m;
+            for (size_t s = 0; s < SUPER / 16; s++)
+                b->min[((k0 / 16 + s) / 4 * MM_NR + r) * 4 + s % 4] = (uint8_t)x.min[s];
+        }
+}
+
+/* d and m of the sub-block of element i, column r. */
+static void scale_of(float *d, float *m, const struct mm_q8_panel *b, size_t i, size_t r)
+{
+    const size_t s = i / b->kind.sub * MM_NR + r, super = i / SUPER * MM_NR + r;
+
+    *d = b->kind.pairs ? b->d[super] * (float)(int16_t)b->scale[s] : b->d[s];
+    if (b->kind.min)
+        *m = b->kind.pairs ? -b->m[super] * (float)b->min[(i / 64 * MM_NR + r) * 4 + i / 16 % 4]
+                           : b->m[s];
+}
+
 static void codes_f32(float *w, const struct mm_q8_panel *b, size_t k)
 {
     for (size_t i = 0; i < k; i++)
         for (size_t r = 0; r < MM_NR; r++) {
-            const size_t s = i / b->kind.sub * MM_NR + r;
-            const int code = b->q[(i / 4 * MM_NR + r) * 4 + i % 4] - b->kind.zero;
-            const float f = b->d[s] * (float)code;
-            w[i * MM_NR + r] = b->kind.min ? f + b->m[s] : f;
+            float d, m = 0;
+            scale_of(&d, &m, b, i, r);
+            const float f = d * (float)(b->q[(i / 4 * MM_NR + r) * 4 + i % 4] - b->kind.zero);
+            w[i * MM_NR + r] = b->kind.min ? f + m : f;
         }
 }
 
@@ -188,11 +229,24 @@ UNPACK(q4_1, MM_Q4_1)
 UNPACK(q5_0, MM_Q5_0)
 UNPACK(q5_1, MM_Q5_1)
 UNPACK(q8_0, MM_Q8_0)
-UNPACK(q2_k, MM_Q2_K)
-UNPACK(q3_k, MM_Q3_K)
 UNPACK(q4_k, MM_Q4_K)
 UNPACK(q5_k, MM_Q5_K)
 UNPACK(q6_k, MM_Q6_K)
+
+static void unpack_q2_k(const struct mm_q8_panel *b, const void *packed, size_t k)
+{
+    unpack_pairs(b, packed, k, MM_Q2_K);
+}
+
+static void unpack_q3_k(const struct mm_q8_panel *b, const void *packed, size_t k)
+{
+    unpack_pairs(b, packed, k, MM_Q3_K);
+}
+
+static void turn_q3_k(void *words)
+{
+    mm_panel_turn(words, MM_Q3_K);
+}
 
 void mm_unpack_init_c(struct mm_kern *k)
 {
@@ -207,4 +261,5 @@ void mm_unpack_init_c(struct mm_kern *k)
     k->unpack[MM_Q5_K] = unpack_q5_k;
     k->unpack[MM_Q6_K] = unpack_q6_k;
     k->codes_f32 = codes_f32;
+    k->turn_q3_k = turn_q3_k;
 }

@@ -8,5 +8,6 @@
 void mm_unpack_init_c(struct mm_kern *k);
 void mm_unpack_init_avx2(struct mm_kern *k);
 void mm_unpack_init_avx512(struct mm_kern *k);
+void mm_pairs_init_avx512(struct mm_kern *k);
 
 #endif

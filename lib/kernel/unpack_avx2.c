@@ -21,6 +21,11 @@ UNPACK(q4_k, MM_Q4_K)
 UNPACK(q5_k, MM_Q5_K)
 UNPACK(q6_k, MM_Q6_K)
 
+static void turn_q3_k(void *words)
+{
+    turn(words);
+}
+
 void mm_unpack_init_avx2(struct mm_kern *k)
 {
     k->unpack[MM_Q4_0] = unpack_q4_0;
@@ -34,4 +39,5 @@ void mm_unpack_init_avx2(struct mm_kern *k)
     k->unpack[MM_Q5_K] = unpack_q5_k;
     k->unpack[MM_Q6_K] = unpack_q6_k;
     k->codes_f32 = codes_f32;
+    k->turn_q3_k = turn_q3_k;
 }

@@ -1,11 +1,10 @@
 /* unpack_avx512.c: packed panels of quantised weights, AVX-512 with VBMI and VNNI.
  *
  * Codes go to scratch, for many rows of activations (unpack_tmpl.inc), or are
- * multiplied as they come, for few: with the same sums in the same order.
+ * multiplied as they come, for few: with the same sums in the same order.  Pairs are in
+ * pairs_avx512.c.
  */
 #include "kernel/unpack.h"
-
-#include <string.h>
 
 #include "kernel/zmm.h"
 
@@ -13,39 +12,19 @@
 
 /* --- multiplied at once -------------------------------------------------------------------- */
 
-INLINE __m512i four(const int8_t *p)
-{
-    int32_t w;
-    memcpy(&w, p, sizeof(w));
-    return _mm512_set1_epi32(w);
-}
-
-/* Some codes are used where they lie in their byte, times a power of two: that of the groups
- * of block b of 32, which the scales of its activations make good. */
+/* Codes of Q4_K are used where they lie in their byte, times a power of two: that of block b
+ * of 32, which the scales of its activations make good. */
 INLINE int lift(int b, enum mm_dtype t)
 {
-    switch (t) {
-    case MM_Q2_K: return b % 4 * 2;
-    case MM_Q3_K: return b % 4 < 3 ? b % 4 * 2 : 0; /* the last would leave the byte */
-    case MM_Q4_K: return b % 2 * 4;
-    default: return 0;
-    }
+    return t == MM_Q4_K ? b % 2 * 4 : 0;
 }
 
 INLINE __m512i lifted_code(const uint8_t *w, size_t g, int i, enum mm_dtype t)
 {
     const size_t at = (size_t)(i % 8);
-    const int s = i / 8, up = lift(s, t);
 
-    switch (t) {
-    case MM_Q2_K: return i_and(word(w, 4 + 8 * g + at), i_set8(3 << up));
-    case MM_Q3_K:
-        return s == 3 ? code(w, g, i, t)
-                      : or_and(i_and(word(w, 8 + 8 * g + at), i_set8(3 << up)),
-                               i_shift(i_srl(word(w, at), 4 * g), s - 2 - up), i_set8(4 << up));
-    case MM_Q4_K: return i_and(word(w, 3 + 8 * g + at), i_set8(15 << up));
-    default: return code(w, g, i, t);
-    }
+    return t == MM_Q4_K ? i_and(word(w, 3 + 8 * g + at), i_set8(15 << lift(i / 8, t)))
+                        : code(w, g, i, t);
 }
 
 /* Activations at the start of a block: mr rows. */
@@ -70,16 +49,12 @@ INLINE void make_ready(struct ready *to, const float *d, const int32_t *neg, siz
 
     if (!lift(1, t)) {
         if (!mm_qrow_min(t))
-            sub_starts(to->start, neg, n / 32 * starts, shift);
+            sub_starts(to->start, neg, n / 32 * starts, shift, FLOAT_BITS);
         return;
     }
-    for (size_t b = 0; b < SUPER / 32; b++) {
-        const int up = lift((int)b, t);
-        if (!mm_qrow_min(t))
-            sub_starts(to->start + b * starts, neg + b * starts, starts, shift + up);
+    for (size_t b = 0; b < SUPER / 32; b++)
         for (size_t r = 0; r < m; r++)
-            to->d[b * m + r] = d[b * m + r] / (float)(1 << up);
-    }
+            to->d[b * m + r] = d[b * m + r] / (float)(1 << lift((int)b, t));
 }
 
 /* Sums of mr rows and 32 columns: few are held in registers. */
@@ -132,7 +107,7 @@ INLINE void mul_pass(struct sums *s, const struct acts *a, const float *d, const
             const __m512i q0 = lifted_code(w0, g, i, t), q1 = lifted_code(w1, g, i, t);
 #pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
-                const __m512i x = four(a->q + 4 * (i * mr + r));
+                const __m512i x = i_four(a->q + 4 * (i * mr + r));
                 n[0][r] = _mm512_dpbusd_epi32(n[0][r], q0, x);
                 n[1][r] = _mm512_dpbusd_epi32(n[1][r], q1, x);
             }
@@ -201,11 +176,13 @@ INLINE void mul_few(float *c, size_t ldc, const struct mm_q8_rows *a, const void
     }
 }
 
-#define ENTRIES(type, T) \
+#define UNPACK(type, T) \
     static void unpack_##type(const struct mm_q8_panel *b, const void *packed, size_t k) \
     { \
         unpack(b, packed, k, T); \
-    } \
+    }
+#define ENTRIES(type, T) \
+    UNPACK(type, T) \
     static void mul_##type(float *c, size_t ldc, const struct mm_q8_rows *a, const void *packed, \
                            size_t k, int mr) \
     { \
@@ -216,8 +193,8 @@ ENTRIES(q4_1, MM_Q4_1)
 ENTRIES(q5_0, MM_Q5_0)
 ENTRIES(q5_1, MM_Q5_1)
 ENTRIES(q8_0, MM_Q8_0)
-ENTRIES(q2_k, MM_Q2_K)
-ENTRIES(q3_k, MM_Q3_K)
+UNPACK(q2_k, MM_Q2_K)
+UNPACK(q3_k, MM_Q3_K)
 ENTRIES(q4_k, MM_Q4_K)
 ENTRIES(q5_k, MM_Q5_K)
 ENTRIES(q6_k, MM_Q6_K)
@@ -228,6 +205,11 @@ ENTRIES(q6_k, MM_Q6_K)
         (k)->mul_packed[T] = mul_##type; \
     } while (0)
 
+static void turn_q3_k(void *words)
+{
+    turn(words);
+}
+
 void mm_unpack_init_avx512(struct mm_kern *k)
 {
     SET(k, q4_0, MM_Q4_0);
@@ -235,10 +217,11 @@ void mm_unpack_init_avx512(struct mm_kern *k)
     SET(k, q5_0, MM_Q5_0);
     SET(k, q5_1, MM_Q5_1);
     SET(k, q8_0, MM_Q8_0);
-    SET(k, q2_k, MM_Q2_K);
-    SET(k, q3_k, MM_Q3_K);
+    k->unpack[MM_Q2_K] = unpack_q2_k;
+    k->unpack[MM_Q3_K] = unpack_q3_k;
     SET(k, q4_k, MM_Q4_K);
     SET(k, q5_k, MM_Q5_K);
     SET(k, q6_k, MM_Q6_K);
     k->codes_f32 = codes_f32;
+    k->turn_q3_k = turn_q3_k;
 }

@@ -169,7 +169,7 @@ const float *mm_wmat_panel_f32(const struct mm_wmat *m, size_t panel, size_t k0,
         k->widen[m->dtype](w->f32, packed, kc * MM_NR);
         return w->f32;
     }
-    const struct mm_q8_panel b = { w->q, w->d, w->m, mm_q8_kind(m->dtype) };
+    const struct mm_q8_panel b = { w->q, w->d, w->m, w->scale, w->min, mm_q8_kind(m->dtype) };
     k->unpack[m->dtype](&b, packed, kc);
     k->codes_f32(w->f32, &b, kc);
     return w->f32;

@@ -40,6 +40,8 @@ struct mm_wmat_f32 {
     float f32[MM_WMAT_K * MM_NR];
     uint8_t q[MM_WMAT_K * MM_NR];
     float d[MM_WMAT_K / 16 * MM_NR], m[MM_WMAT_K / 16 * MM_NR];
+    int32_t scale[MM_WMAT_K / 16 * MM_NR];
+    uint8_t min[MM_WMAT_K / 16 * MM_NR];
     float packed[MM_WMAT_K * MM_NR]; /* of F32 and smaller types */
 };
 const float *mm_wmat_panel_f32(const struct mm_wmat *m, size_t panel, size_t k0, size_t kc,

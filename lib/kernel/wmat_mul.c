@@ -44,14 +44,16 @@ struct outliers {
 /* Scratch of one thread. */
 struct work {
     _Alignas(64) _Atomic size_t next; /* of its tiles */
-    union {
+    _Alignas(64) union {
         struct mm_wmat_f32 f32;
         struct {
             uint8_t q[K_INT8 * MM_NR];
             float d[SUBS * MM_NR], m[SUBS * MM_NR];
+            int32_t scale[SUBS * MM_NR];
+            uint8_t min[SUBS * MM_NR];
             uint8_t packed[2 * K_INT8 * MM_NR];
         } int8;
-    } u;
+    } u; /* packed and q lie in whole cache lines too */
     float c[PANELS][ROWS * MM_NR];
 };
 
@@ -66,6 +68,7 @@ struct job {
     size_t groups, groups8; /* of f32 and of int8 activations to prepare */
     size_t mr8;             /* rows of a group of int8: at most; or, few: exactly */
     size_t parts8;          /* of each group, prepared by one thread */
+    bool fix;               /* minima want sums as integers */
     bool few;               /* int8 in one group, filled up to 1, 2, 4 or 8 rows */
     size_t threads, tiles;
     size_t tile_rows; /* of every tile but the last: a multiple of MM_MR and MM_MR8 */
@@ -102,8 +105,15 @@ static struct mm_q8_rows rows8(const struct mm_q8_rows *a, size_t nb, struct spa
 {
     const size_t at = g.r0 * nb + k0 / MM_QBLOCK * g.n;
 
-    return (struct mm_q8_rows){ a->q + at * MM_QBLOCK, a->d + at,     a->neg32 + at,
-                                a->neg16 + 2 * at,     a->sum32 + at, a->sum16 + 2 * at };
+    return (struct mm_q8_rows){ a->q + at * MM_QBLOCK,
+                                a->d + at,
+                                a->neg32 + at,
+                                a->neg16 + 2 * at,
+                                a->sum32 + at,
+                                a->sum16 + 2 * at,
+                                { a->fix[0] ? a->fix[0] + 2 * at : NULL,
+                                  a->fix[1] ? a->fix[1] + 2 * at : NULL },
+                                a->step ? a->step + at / 8 : NULL };
 }
 
 static struct outliers *outliers(const struct job *j, size_t group, size_t k0)
@@ -129,9 +139,10 @@ static void rounding(float *rest, const float *x, size_t n)
         rest[i] = x[i] - d * rintf(x[i] * id);
 }
 
-/* Row r of a block of rests: of block t of x, or zero. */
-static void put_rest(const struct job *j, const struct mm_q8_rows *to, size_t t, const float *x,
-                     bool outlier, size_t mr, size_t r)
+/* Row r of a block of rests: of block t of x, or zero.  Its sums join those of x itself, at
+ * sum16, as minima are added once. */
+static void put_rest(const struct job *j, const struct mm_q8_rows *to, float *sum16, size_t t,
+                     const float *x, bool outlier, size_t mr, size_t r)
 {
     const size_t n = mm_min_size(MM_QBLOCK, j->in - t * MM_QBLOCK);
     float rest[MM_QBLOCK] = { 0 };
@@ -139,6 +150,8 @@ static void put_rest(const struct job *j, const struct mm_q8_rows *to, size_t t,
     if (outlier)
         rounding(rest, x + t * MM_QBLOCK, n);
     j->k->quant_q8(to, rest, n, (int)mr, (int)r);
+    for (size_t i = r; outlier && i < 2 * mr; i += mr)
+        sum16[i] += to->sum16[i];
 }
 
 /* Blocks t .. t + unit, if a row has an outlier there, join the rests of their chunk. */
@@ -157,8 +170,9 @@ static void put_rests(const struct job *j, size_t group, struct span g, size_t t
     o->at[o->n++] = (uint8_t)(t % BLOCKS);
     for (size_t i = 0; i < j->unit; i++) {
         const struct mm_q8_rows to = rows8(&j->rest8, j->nb, g, (at + i) * MM_QBLOCK);
+        float *sum16 = rows8(&j->a8, j->nb, g, (t + i) * MM_QBLOCK).sum16;
         for (size_t r = 0; r < g.n; r++)
-            put_rest(j, &to, t + i, x[r], d[i * g.n + r] > step[r], g.n, r);
+            put_rest(j, &to, sum16, t + i, x[r], d[i * g.n + r] > step[r], g.n, r);
     }
 }
 
@@ -182,6 +196,8 @@ static void prepare_int8(const struct job *j, size_t group, size_t part)
         outliers(j, group, k0)->n = 0;
     for (size_t t = k1 / MM_QBLOCK; t * MM_QBLOCK < k2; t += j->unit)
         put_rests(j, group, g, t, x, a.d + (t - k1 / MM_QBLOCK) * g.n, step);
+    if (j->fix)
+        j->k->fix_sums(&a, k2 - k1, (int)g.n);
 }
 
 static void prepare_group(void *arg, size_t i, int thread)
@@ -274,8 +290,11 @@ static bool is_few(const struct job *j, const struct mm_wmat *m)
 static struct mm_q8_panel blocks_from(const struct mm_q8_panel *b, size_t t)
 {
     const size_t s = t * MM_QBLOCK / b->kind.sub * MM_NR;
+    const size_t d = b->kind.pairs ? t * MM_QBLOCK / MM_WMAT_K * MM_NR : s;
 
-    return (struct mm_q8_panel){ b->q + t * MM_QBLOCK * MM_NR, b->d + s, b->m + s, b->kind };
+    return (struct mm_q8_panel){
+        b->q + t * MM_QBLOCK * MM_NR, b->d + d, b->m + d, b->scale + s, NULL, b->kind
+    };
 }
 
 /* c += rests of a group in the chunk at k0, from the chunk's panel b. */
@@ -341,7 +360,8 @@ static void chunk_f32(const struct job *j, const struct tile *t, size_t panel, s
 static void chunk_int8(const struct job *j, const struct tile *t, size_t panel, size_t k0,
                        size_t kc, struct work *w, float *c)
 {
-    const struct mm_q8_panel b = { w->u.int8.q, w->u.int8.d, w->u.int8.m, mm_q8_kind(t->m->dtype) };
+    const struct mm_q8_panel b = { w->u.int8.q,     w->u.int8.d,   w->u.int8.m,
+                                   w->u.int8.scale, w->u.int8.min, mm_q8_kind(t->m->dtype) };
     mm_mul_q8_fn *mul = j->k->mul_q8[b.kind.sub == 16][b.kind.min];
     const size_t g0 = t->first / j->mr8, groups = mm_div_up(t->rows, j->mr8);
     const struct next next = next_chunk(t, panel, k0, kc, groups);
@@ -455,30 +475,31 @@ static bool reserve(size_t *at, size_t *total, size_t count, size_t size)
 }
 
 /* Room for blocks of int8 activations: where its parts will be. */
-static bool reserve_rows8(size_t at[6], size_t *total, size_t blocks)
+enum { PARTS = 9 };
+static bool reserve_rows8(size_t at[PARTS], size_t *total, size_t blocks)
 {
-    static const size_t bytes[6] = { MM_QBLOCK, 4, 4, 8, 4, 8 };
+    static const size_t bytes[PARTS] = { MM_QBLOCK, 4, 4, 8, 4, 8, 2, 2, 1 };
     bool fits = true;
 
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < PARTS; i++)
         fits = fits && reserve(&at[i], total, blocks, bytes[i]);
     return fits;
 }
 
-static struct mm_q8_rows rows8_at(char *mem, const size_t at[6])
+static struct mm_q8_rows rows8_at(char *mem, const size_t at[PARTS], bool fix)
 {
-    void *p[6];
+    void *p[PARTS];
 
-    for (int i = 0; i < 6; i++)
-        p[i] = mem + at[i];
-    return (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5] };
+    for (int i = 0; i < PARTS; i++)
+        p[i] = fix || i < 6 ? mem + at[i] : NULL;
+    return (struct mm_q8_rows){ p[0], p[1], p[2], p[3], p[4], p[5], { p[6], p[7] }, p[8] };
 }
 
 /* Activations and scratch of a product in one block: the pool's, or *own. */
 static bool allocate(struct job *j, struct mm_pool *p, void **own)
 {
     const size_t rows8 = !j->groups8 ? 0 : j->few ? j->mr8 : j->rows;
-    size_t a, a8[6], rest8[6], out, work, total = 0, blocks, chunks;
+    size_t a, a8[PARTS], rest8[PARTS], out, work, total = 0, blocks, chunks;
 
     if (!mm_size_mul(rows8, j->nb, &blocks) ||
         !mm_size_mul(j->groups8, mm_div_up(j->in, K_INT8), &chunks) ||
@@ -490,8 +511,8 @@ static bool allocate(struct job *j, struct mm_pool *p, void **own)
     char *mem = p ? mm_pool_scratch(p, total) : (*own = aligned_alloc(64, total));
     if (!mem)
         return false;
-    j->a8 = rows8_at(mem, a8);
-    j->rest8 = rows8_at(mem, rest8);
+    j->a8 = rows8_at(mem, a8, j->fix);
+    j->rest8 = rows8_at(mem, rest8, false);
     j->out = (struct outliers *)(void *)(mem + out);
     j->work = (struct work *)(void *)(mem + work);
     if (j->groups)
@@ -542,6 +563,7 @@ int mm_wmat_mul_group(float *const *y, const float *x, size_t rows, const struct
     choose_groups(&j);
     for (int i = 0; i < n; i++) {
         assert(m[i]->in == j.in);
+        j.fix |= int8 && mm_q8_kind(m[i]->dtype).pairs && mm_q8_kind(m[i]->dtype).min;
         if (int8 && mm_dtype_quantised(m[i]->dtype))
             j.groups8 = mm_div_up(rows, j.mr8);
         else if (rows > 1) /* one row is its own group */

@@ -42,10 +42,6 @@ INLINE ivec i_sub(ivec a, ivec b)
 {
     return _mm256_sub_epi32(a, b);
 }
-INLINE ivec i_sub8(ivec a, ivec b)
-{
-    return _mm256_sub_epi8(a, b);
-}
 INLINE ivec i_shift(ivec x, int s)
 {
     return s < 0 ? _mm256_slli_epi32(x, -s) : _mm256_srli_epi32(x, s);
@@ -54,9 +50,17 @@ INLINE ivec i_srl(ivec x, size_t s)
 {
     return _mm256_srlv_epi32(x, _mm256_set1_epi32((int)s));
 }
-INLINE ivec i_sra24(ivec x)
+INLINE ivec i_sra(ivec x, int s)
 {
-    return _mm256_srai_epi32(x, 24);
+    return _mm256_srai_epi32(x, s);
+}
+INLINE ivec i_sll16(ivec x, int s)
+{
+    return _mm256_slli_epi16(x, s);
+}
+INLINE ivec i_sra16(ivec x, int s)
+{
+    return _mm256_srai_epi16(x, s);
 }
 INLINE ivec or_and(ivec a, ivec b, ivec m)
 {
@@ -113,6 +117,11 @@ INLINE ivec fifth_bits(ivec x, int i)
     const ivec bit = i_set(i % 2 ? (int)0x80402010 : 0x08040201);
     const ivec y = _mm256_shuffle_epi8(x, _mm256_add_epi8(first, i_set8(i / 2)));
     return _mm256_cmpeq_epi8(_mm256_and_si256(y, bit), bit);
+}
+/* n + the products of both halves. */
+INLINE ivec i_madd(ivec n, ivec a, ivec b)
+{
+    return _mm256_add_epi32(n, _mm256_madd_epi16(a, b));
 }
 /* Four activations, in every word. */
 INLINE ivec i_four(const int8_t *p)

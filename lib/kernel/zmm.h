@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -41,10 +42,6 @@ INLINE ivec i_sub(ivec a, ivec b)
 {
     return _mm512_sub_epi32(a, b);
 }
-INLINE ivec i_sub8(ivec a, ivec b)
-{
-    return _mm512_sub_epi8(a, b);
-}
 INLINE ivec i_shift(ivec x, int s)
 {
     return s < 0 ? _mm512_slli_epi32(x, (unsigned)-s) : _mm512_srli_epi32(x, (unsigned)s);
@@ -53,9 +50,17 @@ INLINE ivec i_srl(ivec x, size_t s)
 {
     return _mm512_srlv_epi32(x, _mm512_set1_epi32((int)s));
 }
-INLINE ivec i_sra24(ivec x)
+INLINE ivec i_sra(ivec x, int s)
 {
-    return _mm512_srai_epi32(x, 24);
+    return _mm512_srai_epi32(x, (unsigned)s);
+}
+INLINE ivec i_sll16(ivec x, int s)
+{
+    return _mm512_slli_epi16(x, s);
+}
+INLINE ivec i_sra16(ivec x, int s)
+{
+    return _mm512_srai_epi16(x, s);
 }
 INLINE ivec or_and(ivec a, ivec b, ivec m)
 {
@@ -110,22 +115,30 @@ INLINE ivec fifth_bits(ivec x, int i)
     return _mm512_multishift_epi64_epi8(_mm512_add_epi8(first, i_set8(4 * i)), x);
 }
 
+/* Four activations, in every word. */
+INLINE ivec i_four(const int8_t *p)
+{
+    int32_t w;
+    memcpy(&w, p, sizeof(w));
+    return _mm512_set1_epi32(w);
+}
+
 /* Integer sums start at the bits of 1.5 * 2^23, so that, read as a float, a sum n below
  * 2^22 is exactly 1.5 * 2^23 + n: one fma with minus that much of d, which is exact too, gives
  * n * d rounded once, as a conversion and a product would. */
 enum { FLOAT_BITS = 0x4b400000 };
 static const float FLOAT_BASE = 12582912.0F;
 
-/* What n sums start from: less what the zero point, 1 << shift, adds; neg as in mm_q8_rows.
+/* What n sums start from: bits, less what the zero point, 1 << shift, adds; neg as in mm_q8_rows.
  * Whole registers are written, which loads need not wait for as for masked ones. */
-INLINE void sub_starts(int32_t *to, const int32_t *neg, size_t n, int shift)
+INLINE void sub_starts(int32_t *to, const int32_t *neg, size_t n, int shift, int bits)
 {
     const __m512i by = _mm512_set1_epi32(shift);
 
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 m = (__mmask16)(n - i >= 16 ? 0xffffU : (1U << (n - i)) - 1U);
         const __m512i x = _mm512_sllv_epi32(_mm512_maskz_loadu_epi32(m, neg + i), by);
-        _mm512_storeu_si512(to + i, _mm512_add_epi32(x, _mm512_set1_epi32(FLOAT_BITS)));
+        _mm512_storeu_si512(to + i, _mm512_add_epi32(x, _mm512_set1_epi32(bits)));
     }
 }
 

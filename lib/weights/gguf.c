@@ -217,7 +217,7 @@ static int read_alignment(struct mm_gguf *g, struct mm_err *e)
 }
 
 /* Packed matrices have numbers of our own, far above ggml's: who does not know
- * them refuses the file.  The layout's version must be the one we know. */
+ * them refuses the file.  The layout's version must be one that has this type as we know it. */
 static int find_packed(enum mm_dtype *d, uint32_t id, const struct mm_gguf *g, struct mm_err *e)
 {
     const int64_t version = mm_gguf_get_int(g, MM_GGUF_PANEL_KEY, 0);
@@ -227,7 +227,7 @@ static int find_packed(enum mm_dtype *d, uint32_t id, const struct mm_gguf *g, s
             *d = mm_dtype_panels(dtypes[i].d);
     if (*d == MM_NDTYPE)
         return mm_err_set(e, MM_EDATA, "unknown packed type %u", id - MM_GGUF_PANEL_ID);
-    if (version != MM_PANEL_VERSION)
+    if (version > MM_PANEL_VERSION || version < mm_panel_since(mm_dtype_rows(*d)))
         return mm_err_set(e, MM_EDATA, "packed, and " MM_GGUF_PANEL_KEY " is %lld, want %d: "
                           "pack the model again", (long long)version, MM_PANEL_VERSION);
     if (g->alignment % MM_PANEL_ALIGN != 0)

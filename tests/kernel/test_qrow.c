@@ -160,11 +160,75 @@ static void test_quant(void **state)
     }
 }
 
+/* Sums are whole steps, rounded; a step is the largest's by 127 * 256. */
+static void check_fixed(const struct mm_q8_rows *a, size_t n, size_t m)
+{
+    for (size_t i = 0; i < n / 16 * m; i++) {
+        const size_t r = i % m, t = i / m, at = (t / 4 * m + r) * 4 + t % 4;
+        const float step = a->step[t / 16 * m + r], s = a->sum16[i];
+        const int v = 256 * a->fix[0][at] + a->fix[1][at];
+        float top = 0;
+        bool finite = true;
+        for (size_t j = t / 16 * 16; j < t / 16 * 16 + 16; j++) {
+            finite = finite && isfinite(a->sum16[j * m + r]);
+            top = fmaxf(top, fabsf(a->sum16[j * m + r]));
+        }
+        assert_true(finite ? step == (top < 1e-30f ? 0 : top / (127 * 256)) : isnan(step));
+        if (finite)
+            assert_true(fabs((double)step * v - (double)s) <= 0.503 * (double)step + 1e-30);
+        else
+            assert_true(v == 0);
+    }
+}
+
+static void check_fix(const struct mm_kern *k, const struct mm_kern *c, size_t n, int mr,
+                      struct mm_rng *rng)
+{
+    struct q8_rows a, b;
+
+    q8_rows_new(&a, n, (size_t)mr);
+    q8_rows_new(&b, n, (size_t)mr);
+    kt_fill(a.a.sum16, a.b[5].n / 4, rng, false);
+    for (size_t i = 0; i < a.b[5].n / 4 && mr % 3 == 2; i += 5) /* odd ones here and there */
+        kt_fill(a.a.sum16 + i, 1, rng, true);
+    memset(a.a.sum16, 0, mr % 3 == 1 ? a.b[5].n : 0);
+    memcpy(b.a.sum16, a.a.sum16, a.b[5].n);
+    k->fix_sums(&a.a, n, mr);
+    c->fix_sums(&b.a, n, mr);
+    check_fixed(&a.a, n, (size_t)mr);
+    for (int i = 6; i < 8; i++)
+        assert_true(!a.b[i].n || memcmp(a.b[i].p, b.b[i].p, a.b[i].n) == 0);
+    for (size_t i = 0; i < a.b[8].n / 4; i++)
+        assert_true(kt_same(a.a.step[i], b.a.step[i]));
+    q8_rows_free(&a);
+    q8_rows_free(&b);
+}
+
+static void test_fix(void **state)
+{
+    struct mm_kern c;
+
+    (void)state;
+    mm_kern_init(&c, 0);
+    for (size_t t = 0; t < KT_TABLES; t++) {
+        struct mm_kern k;
+        struct mm_rng r;
+        if (!kt_can(t))
+            continue;
+        mm_kern_init(&k, kt_tables[t].cpu);
+        mm_rng_seed(&r, 9);
+        for (size_t n = 0; n <= 1024; n += 256)
+            for (int mr = 1; mr <= MM_MR_FEW; mr++)
+                check_fix(&k, &c, n, mr, &r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_quant),
+        cmocka_unit_test(test_fix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

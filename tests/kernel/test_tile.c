@@ -142,44 +142,82 @@ static void fill_panel(struct q8_panel *s, size_t n, bool worst, struct mm_rng *
     for (size_t i = 0; i < n * MM_NR; i++)
         s->p.q[i] = (uint8_t)(worst ? (i & 64 ? 0 : top) : mm_rng_below(r, top + 1));
     kt_fill(s->p.d, s->b[1].n / 4, r, false);
-    for (size_t i = 0; i < s->b[1].n / 4; i++) { /* a half times a scale: few bits */
+    for (size_t i = 0; i < s->b[1].n / 4; i++) { /* a half, or one times a scale: few bits */
         uint32_t bits;
         memcpy(&bits, &s->p.d[i], sizeof(bits));
-        bits &= ~UINT32_C(0x1f);
+        bits &= ~(s->p.kind.pairs ? UINT32_C(0x1fff) : UINT32_C(0x1f));
         memcpy(&s->p.d[i], &bits, sizeof(bits));
     }
     kt_fill(s->p.m, s->b[2].n / 4, r, false);
+    for (size_t i = 0; i < s->b[3].n / 4; i++) {
+        const int scale = s->p.kind.min ? (worst ? 15 : (int)mm_rng_below(r, 16))
+                                        : (worst ? -32 : (int)mm_rng_below(r, 64) - 32);
+        s->p.scale[i] = scale & 0xffff;
+    }
+    for (size_t i = 0; i < s->b[4].n; i++)
+        s->p.min[i] = (uint8_t)(worst ? 15 : mm_rng_below(r, 16));
 }
 
-static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8_kind kind,
-                         bool worst, struct mm_rng *r)
+/* What column col of sub-block t is times, and gets for a unit of the sum of activations. */
+static void scale_of(double *d, double *m, const struct mm_q8_panel *b, size_t t, size_t col)
+{
+    const size_t at = t * MM_NR + col, super = t / 16 * MM_NR + col;
+
+    *d = b->kind.pairs ? (double)b->d[super] * (int16_t)b->scale[at] : (double)b->d[at];
+    *m = !b->kind.min    ? 0
+         : b->kind.pairs ? -(double)b->m[super] * b->min[(t / 4 * MM_NR + col) * 4 + t % 4]
+                         : (double)b->m[at];
+}
+
+/* The sum of activations of sub-block t that minima meet; of pairs only if there are any. */
+static double sum_of(const struct mm_q8_rows *a, const struct mm_q8_kind *kind, size_t t, size_t m,
+                     size_t row)
+{
+    const size_t at = (t / 4 * m + row) * 4 + t % 4;
+
+    if (!kind->pairs)
+        return (double)(kind->sub == 32 ? a->sum32 : a->sum16)[t * m + row];
+    return a->fix[0] ? (256 * a->fix[0][at] + a->fix[1][at]) * (double)a->step[t / 16 * m + row]
+                     : 0;
+}
+
+/* Pairs are the same bits as c makes. */
+static void check_mul_q8(const struct mm_kern *k, const struct mm_kern *plain, size_t n, int mr,
+                         struct mm_q8_kind kind, bool worst, struct mm_rng *r)
 {
     const size_t m = (size_t)mr, ld = MM_NR + 3, len = (m - 1) * ld + MM_NR, sub = kind.sub;
     struct q8_rows s;
     struct q8_panel b;
     struct kt_buf bc;
-    float *c = kt_alloc(&bc, len * 4);
+    float *c = kt_alloc(&bc, len * 4), *want = malloc(len * 4);
 
     q8_rows_new(&s, n, m);
     q8_rows_fill(&s, m, worst, r);
     q8_panel_new(&b, kind, n);
     fill_panel(&b, n, worst, r);
+    if (n % 256)
+        s.a.fix[0] = s.a.fix[1] = NULL;
     for (size_t i = 0; i < len; i++)
-        c[i] = 1;
+        c[i] = want[i] = 1;
     k->mul_q8[sub == 16][kind.min](c, ld, &s.a, &b.p, n, mr);
+    plain->mul_q8[sub == 16][kind.min](want, ld, &s.a, &b.p, n, mr);
+    for (size_t i = 0; kind.pairs && i < len; i++)
+        KT_CHECK(kt_same(c[i], want[i]), "pairs, k %zu mr %d: [%zu] = %g, want %g", n, mr, i,
+                 (double)c[i], (double)want[i]);
+    free(want);
     for (size_t i = 0; i < len; i++) {
         const size_t row = i / ld, col = i % ld;
         double sum = 1, abs = 1;
         for (size_t j = 0; col < MM_NR && j < n; j += sub) {
             const size_t t = j / sub;
+            double d, o;
+            scale_of(&d, &o, &b.p, t, col);
             double p = kind.zero * (double)(sub == 32 ? s.a.neg32 : s.a.neg16)[t * m + row];
             for (size_t e = j; e < j + sub; e++)
                 p +=
                     s.a.q[(e / 4 * m + row) * 4 + e % 4] * b.p.q[(e / 4 * MM_NR + col) * 4 + e % 4];
-            p *= (double)s.a.d[j / 32 * m + row] * (double)b.p.d[t * MM_NR + col];
-            const double o = kind.min ? (double)(sub == 32 ? s.a.sum32 : s.a.sum16)[t * m + row] *
-                                            (double)b.p.m[t * MM_NR + col]
-                                      : 0;
+            p *= (double)s.a.d[j / 32 * m + row] * d;
+            o *= sum_of(&s.a, &kind, t, m, row);
             sum += p + o;
             abs += fabs(p) + fabs(o);
         }
@@ -193,27 +231,27 @@ static void check_mul_q8(const struct mm_kern *k, size_t n, int mr, struct mm_q8
 }
 
 /* The sums of row r are the same bits for any number of rows. */
-static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, struct mm_rng *r)
+static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, size_t n,
+                          struct mm_rng *r)
 {
-    enum { N = 96 };
     struct q8_rows all, one;
     struct q8_panel p;
     float want[MM_NR], got[MM_MR8 * MM_NR];
 
-    q8_rows_new(&one, N, 1);
+    q8_rows_new(&one, n, 1);
     q8_rows_fill(&one, 1, false, r);
-    q8_panel_new(&p, kind, N);
-    fill_panel(&p, N, false, r);
+    q8_panel_new(&p, kind, n);
+    fill_panel(&p, n, false, r);
     memset(want, 0, sizeof(want));
-    k->mul_q8[kind.sub == 16][kind.min](want, MM_NR, &one.a, &p.p, N, 1);
+    k->mul_q8[kind.sub == 16][kind.min](want, MM_NR, &one.a, &p.p, n, 1);
     for (size_t mr = 1; mr <= MM_MR8; mr++) {
-        q8_rows_new(&all, N, mr);
-        for (int b = 0; b < 6; b++) /* every row is the one */
+        q8_rows_new(&all, n, mr);
+        for (int b = 0; b < Q8_PARTS; b++) /* every row is the one */
             for (size_t i = 0; i < one.b[b].n / 4; i++)
                 for (size_t row = 0; row < mr; row++)
                     memcpy(all.b[b].p + 4 * (i * mr + row), one.b[b].p + 4 * i, 4);
         memset(got, 0, sizeof(got));
-        k->mul_q8[kind.sub == 16][kind.min](got, MM_NR, &all.a, &p.p, N, (int)mr);
+        k->mul_q8[kind.sub == 16][kind.min](got, MM_NR, &all.a, &p.p, n, (int)mr);
         for (size_t row = 0; row < mr; row++)
             assert_memory_equal(got + row * MM_NR, want, sizeof(want));
         q8_rows_free(&all);
@@ -224,10 +262,13 @@ static void check_rows_q8(const struct mm_kern *k, struct mm_q8_kind kind, struc
 
 static void test_mul_q8(void **state)
 {
-    static const enum mm_dtype types[] = { MM_Q4_0, MM_Q5_0, MM_Q8_0, MM_Q4_1, MM_Q5_1,
-                                           MM_Q2_K, MM_Q3_K, MM_Q6_K };
+    static const enum mm_dtype types[] = { MM_Q4_0, MM_Q5_0, MM_Q8_0, MM_Q4_1,
+                                           MM_Q5_1, MM_Q2_K, MM_Q3_K, MM_Q6_K };
+
+    struct mm_kern c;
 
     (void)state;
+    mm_kern_init(&c, 0);
     for (size_t t = 0; t < KT_TABLES; t++) {
         struct mm_kern k;
         struct mm_rng r;
@@ -239,8 +280,11 @@ static void test_mul_q8(void **state)
             for (int mr = 1; mr <= MM_MR8; mr++)
                 for (size_t n = 0; n <= 96; n += 32)
                     for (int worst = 0; worst < 2; worst++)
-                        check_mul_q8(&k, n, mr, mm_q8_kind(types[i]), worst, &r);
-            check_rows_q8(&k, mm_q8_kind(types[i]), &r);
+                        check_mul_q8(&k, &c, n, mr, mm_q8_kind(types[i]), worst, &r);
+            for (size_t n = 256; n <= 768 && mm_q8_kind(types[i]).pairs; n += 256)
+                for (int worst = 0; worst < 2; worst++)
+                    check_mul_q8(&k, &c, n, (int)n / 256 * 2, mm_q8_kind(types[i]), worst, &r);
+            check_rows_q8(&k, mm_q8_kind(types[i]), mm_q8_kind(types[i]).pairs ? 512 : 96, &r);
         }
     }
 }

@@ -107,7 +107,7 @@ ok "and the same answers" $?
 mm-ls packed.gguf >out
 has "mm-ls shows them" out 'p32_q4_k .*blk.0'
 has "an untied embedding stays" out ' q[0-9]_k .*token_embd.weight'
-has "the layout has a version" out 'mm.panel32.version = 1'
+has "the layout has a version" out 'mm.panel32.version = 2'
 t "packed again" 0 mm-quantize -q --pack -o again.gguf packed.gguf
 t "it is the same" 0 mm-diff --all -r 0 packed.gguf again.gguf
 t "and unpacked at a type" 0 mm-quantize -q -t f32 -o again.gguf packed.gguf
@@ -129,9 +129,19 @@ ok "mm-pack unpacks it" $?
 size=$(wc -c <packed.gguf)
 head -c $((size - 100)) packed.gguf >cut.gguf
 t "a packed file that is cut" 65 mm-llm -m cut.gguf -n 1 ids.mmt
-sed 's/mm.panel32.version\x04\x00\x00\x00\x01/mm.panel32.version\x04\x00\x00\x00\x02/' packed.gguf >other.gguf
+version() { # version N: packed.gguf as if of that
+    sed "s/mm.panel32.version\\x04\\x00\\x00\\x00\\x02/mm.panel32.version\\x04\\x00\\x00\\x00\\x0$1/" packed.gguf
+}
+version 3 >other.gguf
 t "another version of the layout" 65 mm-llm -m other.gguf -n 1 ids.mmt
-has "is named" err 'mm.panel32.version is 2, want 1'
+has "is named" err 'mm.panel32.version is 3, want 2'
+version 1 >other.gguf
+t "one that had q3_k in another order" 65 mm-ls other.gguf
+has "is named too" err 'mm.panel32.version is 1, want 2'
+t "q8_0, packed" 0 mm-quantize -q -t q8_0 --pack -o packed.gguf "$Y"
+version 1 >other.gguf
+t "but not other types" 0 mm-diff --all -r 0 q8_0.gguf other.gguf
+t "packed as it was" 0 mm-quantize -q --pack -o packed.gguf "$K"
 sed 's/mm.panel32.version/mm.panel32.verzion/' packed.gguf >other.gguf
 t "none" 65 mm-ls other.gguf
 sed 's/general.alignment\x04\x00\x00\x00\x40/general.alignment\x04\x00\x00\x00\x20/' packed.gguf >other.gguf

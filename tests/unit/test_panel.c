@@ -43,7 +43,7 @@ static const struct {
     { MM_Q4_0, { { 0, 2 }, { 2, 4 }, { 6, 4 }, { 10, 4 } } },
     { MM_Q5_1, { { 0, 2 }, { 2, 2 }, { 4, 4 }, { 8, 4 } } },
     { MM_Q2_K, { { 80, 2 }, { 82, 2 }, { 0, 4 }, { 4, 4 } } },
-    { MM_Q3_K, { { 108, 2 }, { 0, 4 }, { 4, 4 }, { 8, 4 } } },
+    { MM_Q3_K, { { 108, 2 } } }, /* its words: below */
     { MM_Q4_K, { { 0, 2 }, { 2, 2 }, { 4, 4 }, { 8, 4 } } },
     { MM_Q6_K, { { 208, 2 }, { 0, 4 }, { 4, 4 }, { 8, 4 } } },
 };
@@ -67,6 +67,63 @@ static void pieces_lie_where_the_format_says(void **state)
                     assert_memory_equal(p, rows + r * stride + b * bytes + at, n);
             }
         }
+    }
+}
+
+/* Code k of block b of 32 of q3_k, from a row as stored, and from the words of a panel. */
+static int code_of_row(const unsigned char *p, size_t b, size_t k)
+{
+    return (p[32 + b / 4 * 32 + k] >> b % 4 * 2 & 3) | (p[k] >> b & 1) << 2;
+}
+
+static int code_of_panel(const unsigned char *w, size_t r, size_t b, size_t k)
+{
+    const unsigned char *const p = w + 4 * (k / 4 * MM_PANEL_ROWS + r) + k % 4;
+    const size_t eight = 8 * 4 * MM_PANEL_ROWS;
+
+    if (b < 6)
+        return p[b / 2 * eight] >> b % 2 * 3 & 7;
+    return p[b == 6 ? 0 : 2 * eight] >> 6 << 1 | (p[eight] >> b & 1);
+}
+
+static int scale_of_row(const unsigned char *p, size_t s)
+{
+    const unsigned char *const c = p + 96;
+
+    return (s < 8 ? c[s] & 15 : c[s - 8] >> 4) + ((c[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
+}
+
+static int scale_of_panel(const unsigned char *w, size_t r, size_t s)
+{
+    unsigned x[3]; /* the halves that have s */
+
+    for (size_t i = 0; i < 3; i++) {
+        const unsigned char *const p = w + 4 * ((24 + i) * MM_PANEL_ROWS + r) + s % 2 * 2;
+        x[i] = (unsigned)p[0] | (unsigned)p[1] << 8;
+    }
+    const size_t b = s / 2;
+    const unsigned bits = b < 3   ? x[b] >> 10
+                          : b < 6 ? x[b - 3] >> 4 & 63
+                          : b < 7 ? (x[0] & 15) << 2 | (x[2] >> 2 & 3)
+                                  : (x[1] & 15) << 2 | (x[2] & 3);
+    return bits < 32 ? (int)bits : (int)bits - 64;
+}
+
+static void q3_k_lies_as_the_format_says(void **state)
+{
+    (void)state;
+    fill(MM_PANEL_ROWS * 110, 11);
+    for (size_t i = 0; i < MM_PANEL_ROWS * 110; i++) /* every bit */
+        rows[i] = (unsigned char)(rows[i] * 151 + i / 7);
+    pack(MM_Q3_K, MM_PANEL_ROWS, 256, 110);
+    for (size_t r = 0; r < MM_PANEL_ROWS; r++) {
+        const unsigned char *const row = rows + 110 * r, *const words = panels + 2 * MM_PANEL_ROWS;
+
+        for (size_t b = 0; b < 8; b++)
+            for (size_t k = 0; k < 32; k++)
+                assert_int_equal(code_of_panel(words, r, b, k), code_of_row(row, b, k));
+        for (size_t s = 0; s < 16; s++)
+            assert_int_equal(scale_of_panel(words, r, s), scale_of_row(row, s));
     }
 }
 
@@ -141,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_lie_where_the_format_says),
+        cmocka_unit_test(q3_k_lies_as_the_format_says),
         cmocka_unit_test(rows_come_back),
         cmocka_unit_test(missing_rows_are_zero),
         cmocka_unit_test(no_row_of_a_packed_type_has_a_size),
