@@ -35,6 +35,7 @@ static const char help[] =
     "      --invented P       words: share of invented ones (0)\n"
     "      --masks            records: which pixel is whose\n"
     "      --questions N      questions that are tried for each scene (8)\n"
+    "      --rounds N         so many times over, of other objects (1)\n"
     "      --turns LIST       of qa, caption, detail, reason (all four), sentence: what a talk is made of\n"
     "      --sprites DIR      pictures of things (see scripts/sprites)\n"
     "      --soundfont FILE   the instruments of notes, General MIDI\n"
@@ -43,7 +44,7 @@ static const char help[] =
 
 enum {
     OPT_FIRST = MM_OPT_FIRST, OPT_SPLIT, OPT_TIER, OPT_HELD, OPT_FORMAT, OPT_SIZE, OPT_OBJECTS,
-    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS,
+    OPT_HIDDEN, OPT_PLAIN, OPT_QUESTIONS, OPT_ROUNDS, OPT_TURNS, OPT_SPRITES, OPT_ARTIST, OPT_FONT, OPT_MASKS,
     OPT_INVENTED, OPT_SOUNDFONT
 };
 
@@ -62,6 +63,7 @@ static const struct option longopts[] = {
     { "plain", no_argument, NULL, OPT_PLAIN },
     { "masks", no_argument, NULL, OPT_MASKS },
     { "questions", required_argument, NULL, OPT_QUESTIONS },
+    { "rounds", required_argument, NULL, OPT_ROUNDS },
     { "turns", required_argument, NULL, OPT_TURNS },
     { "sprites", required_argument, NULL, OPT_SPRITES },
     { "hold-artist", required_argument, NULL, OPT_ARTIST },
@@ -158,6 +160,7 @@ static void parse_option(struct mm_cmd *cmd, struct opts *o, int c, const char *
     case OPT_INVENTED: o->item.scene.invented = mm_opt_double(cmd, "--invented", arg, 0, 1); break;
     case OPT_PLAIN: o->item.plain = true; break;
     case OPT_MASKS: o->item.masks = true; break;
+    case OPT_ROUNDS: o->item.rounds = (int)mm_opt_int(cmd, "--rounds", arg, 1, 100); break;
     case OPT_QUESTIONS: o->item.questions = (int)mm_opt_int(cmd, "--questions", arg, 0, 1000); break;
     case OPT_TURNS: o->item.turns = parse_set(cmd, "--turns", arg, turns); break;
     case OPT_SPRITES: o->sprites = arg; break;
@@ -361,7 +364,7 @@ static int prepare(struct mm_cmd *cmd, struct opts *o)
 int main(int argc, char **argv)
 {
     struct opts o = { .items = 1, .held = -1, .output = "-",
-                      .item = { .size = 64, .questions = 8, .turns = 15,
+                      .item = { .size = 64, .questions = 8, .rounds = 1, .turns = 15,
                                 .scene = { .tiers = 1u << MM_SHAPES, .hidden = 0.25 } } };
     struct mm_cmd cmd;
     int c;

@@ -211,6 +211,27 @@ static const struct mm_ask *draw(const struct mm_asks *asks, int form, enum mm_t
             return &asks->v[i];
 }
 
+/* In whatever words. */
+static bool is_asked(const struct mm_questions *q, int form, const struct mm_ask *a,
+                     const struct mm_view *v)
+{
+    struct mm_buf old = { 0 }, new = { 0 };
+    bool same = false;
+
+    for (size_t i = 0; i < q->n && !same; i++) {
+        if (q->v[i].form != form)
+            continue;
+        mm_buf_reset(&old);
+        mm_buf_reset(&new);
+        mm_form_say(&old, &mm_forms[form], 0, &q->v[i].ask, v);
+        mm_form_say(&new, &mm_forms[form], 0, a, v);
+        same = !old.failed && !new.failed && strcmp(old.p, new.p) == 0;
+    }
+    mm_buf_free(&old);
+    mm_buf_free(&new);
+    return same;
+}
+
 /* Tries one form: 1 asked, 0 not, or MM_ENOMEM. */
 static int ask(struct mm_questions *q, const struct mm_view *v, const struct mm_balance *b, int form,
                struct mm_rng *r, struct mm_err *e)
@@ -226,7 +247,7 @@ static int ask(struct mm_questions *q, const struct mm_view *v, const struct mm_
     asks.n = 0;
     f->list(&asks, v, r);
     a = draw(&asks, form, v->s->tier, b, r);
-    if (a == NULL)
+    if (a == NULL || is_asked(q, form, a, v))
         return 0;
     answer = mm_form_answer(f, a->answer, v);
     mm_form_say(&text, f, wording, a, v);
@@ -267,16 +288,18 @@ static bool any_short(const struct mm_questions *q)
 }
 
 int mm_questions_ask(struct mm_questions *q, const struct mm_view *v, const struct mm_balance *b,
-                     int tries, struct mm_err *e)
+                     int tries, int rounds, struct mm_err *e)
 {
-    uint64_t tried = 0; /* a form once, or rare answers would be kept too seldom */
+    uint64_t tried = 0; /* a form once a round, or rare answers would be kept too seldom */
     struct mm_rng r;
     int rc = 0;
 
     mm_rng_of(&r, v->s->paint, (uint64_t)v->s->split, PURPOSE);
-    for (int i = 0; rc >= 0 && i < tries; i++) {
+    for (int i = 0; rc >= 0 && i < tries * rounds; i++) {
         const int form = draw_form(v->s->tier, &r);
 
+        if (i % tries == 0)
+            tried = 0;
         if (!(tried >> form & 1))
             rc = ask(q, v, b, form, &r, e);
         tried |= UINT64_C(1) << form;

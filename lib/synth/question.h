@@ -66,8 +66,11 @@ void mm_questions_free(struct mm_questions *q); /* takes a zeroed one */
 void mm_questions_reset(struct mm_questions *q);
 
 /* mm_questions_ask: draws `tries` forms and appends what comes of them, at least one
- * question with one word as its answer, no question twice.  MM_ENOMEM. */
+ * question with one word as its answer, none twice; and again, `rounds` times in all:
+ * further rounds ask of other objects in the same forms, so that rare answers become rarer.
+ * MM_ENOMEM. */
 MM_MUST_CHECK int mm_questions_ask(struct mm_questions *q, const struct mm_view *v,
-                                   const struct mm_balance *b, int tries, struct mm_err *e);
+                                   const struct mm_balance *b, int tries, int rounds,
+                                   struct mm_err *e);
 
 #endif

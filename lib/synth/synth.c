@@ -273,7 +273,8 @@ int mm_synth_make(struct mm_synth_item *it, struct mm_synth_maker *m, uint64_t i
                                           : picture(it, m, e);
     mm_questions_reset(&it->q);
     if (rc == 0 && o->questions > 0)
-        rc = mm_questions_ask(&it->q, &v, o->balance, o->questions, e);
+        rc = mm_questions_ask(&it->q, &v, o->balance, o->questions,
+                              o->rounds, e);
     if (rc < 0)
         return rc;
     mm_buf_reset(&it->description);

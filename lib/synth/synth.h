@@ -21,6 +21,7 @@ struct mm_synth_opts {
     bool file;          /* encode it: PNG, MP4 or WAV */
     bool masks;         /* records: the label map too */
     int questions;      /* forms that are tried for each scene */
+    int rounds;         /* how many times over */
     unsigned turns;     /* bit set of 1 << enum mm_turn: what a talk is made of */
     const struct mm_balance *balance;
     struct mm_sprites *sprites;
@@ -35,7 +36,7 @@ struct mm_said {
     size_t ask, answer; /* offsets of NUL-terminated texts */
 };
 
-enum { MM_MAX_TURNS = 40 };
+enum { MM_MAX_TURNS = 80 };
 
 struct mm_synth_item {
     struct mm_scene s;

@@ -6,7 +6,8 @@
 #   make -f scripts/train/llava.mk SCALE=100  a hundredth of the work: does it run?
 #
 # The stages are LLaVA's: a tokenizer and a small LLaMA of the world's texts, a CLIP of its
-# pictures, stage 1 (the projector alone learns captions), stage 2 (talks).  From captions of
+# pictures, stage 1 (the projector alone learns captions), stage 2 (talks, then many questions
+# about each picture: from few it learns no yes and no).  From captions of
 # whole pictures, which colours and places tell apart, a CLIP learns no shapes in so few
 # pictures; so this one learns what is in which box (`regions`), and its tower begins by
 # looking at neighbours.  In stage 2 it is trained too.  Interrupt it at will: the same command
@@ -25,6 +26,7 @@ CLIP_STEPS ?= 12500
 LM_STEPS ?= 500
 ALIGN_STEPS ?= 200
 TALK_STEPS ?= 8000
+MORE_STEPS ?= 6000
 # samples of one
 CLIP_BATCH ?= 32
 LM_BATCH ?= 16
@@ -62,7 +64,8 @@ endef
 all_tiers := --tier shapes,things,words
 regions := boxes-shapes boxes-things boxes-words
 talks := talks talks-words captions captions-words details
-data: $(regions:%=$(W)/data/%.json) $(talks:%=$(W)/data/%.json) $(W)/data/text
+more := many many-words more-captions captions-words details
+data: $(regions:%=$(W)/data/%.json) $(patsubst %,$(W)/data/%.json,$(sort $(talks) $(more))) $(W)/data/text
 
 $(SPRITES)/sprites.tsv:
 	mkdir -p $(@D)
@@ -85,6 +88,15 @@ $(W)/data/captions-words.json: opts = --tier words --invented 0.6 --turns captio
 $(W)/data/details.json: seed = 25
 $(W)/data/details.json: scenes_of = 12000
 $(W)/data/details.json: opts = $(all_tiers) --invented 0.5 --turns detail
+$(W)/data/many.json: seed = 26
+$(W)/data/many.json: scenes_of = 70000
+$(W)/data/many.json: opts = --tier shapes,things --questions 24 --rounds 3 --turns qa
+$(W)/data/many-words.json: seed = 27
+$(W)/data/many-words.json: scenes_of = 60000
+$(W)/data/many-words.json: opts = --tier words --invented 0.5 --questions 12 --rounds 2 --turns qa
+$(W)/data/more-captions.json: seed = 28
+$(W)/data/more-captions.json: scenes_of = 25000
+$(W)/data/more-captions.json: opts = --tier shapes,things --turns caption
 
 $(W)/data/boxes-%.json: | $(SPRITES)/sprites.tsv
 	$(call boxes,boxes-$*,$(seed),$(scenes_of),$(opts))
@@ -131,10 +143,14 @@ $(W)/stage1/model.safetensors: $(W)/lm/model.safetensors $(W)/clip/model.safeten
 	$(train) llava-align -o $(@D) -m $(W)/lm --vision-tower $(W)/clip --template llava_hf -B $(BATCH) \
 	    --lr 0.002 $(call steps,$(ALIGN_STEPS)) --images $(W)/data $(W)/data/captions.json
 
-$(W)/llava/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/%.json)
-	$(train) llava-instruct -o $(@D) -m $(W)/stage1 --train '*' -B $(BATCH) --loss-norm token --template llava_hf \
-	    --lr 0.001 --warmup 300 $(adam) --dtype f16 $(call steps,$(TALK_STEPS)) \
-	    --images $(W)/data $(talks:%=$(W)/data/%.json)
+# $(call instruct,STAGE BEFORE,UPDATES,DATA)
+instruct = $(train) llava-instruct -o $(@D) -m $(W)/$1 --train '*' -B $(BATCH) --loss-norm token --template llava_hf \
+	    --lr 0.001 --warmup 300 $(adam) --dtype f16 $(call steps,$2) --images $(W)/data $(3:%=$(W)/data/%.json)
+$(W)/stage2/model.safetensors: $(W)/stage1/model.safetensors $(talks:%=$(W)/data/%.json)
+	$(call instruct,stage1,$(TALK_STEPS),$(talks))
+
+$(W)/llava/model.safetensors: $(W)/stage2/model.safetensors $(more:%=$(W)/data/%.json)
+	$(call instruct,stage2,$(MORE_STEPS),$(more))
 
 ship: $(W)/llava/model.safetensors
 	mkdir -p $(SHIP)
@@ -148,11 +164,12 @@ $(W)/scores.json: $(W)/llava/model.safetensors
 	sed 's|^{"model": "[^"]*"|{"model": "llava"|' $@.part >$@
 	rm $@.part
 
-logs := $(foreach s,clip lm stage1 llava,$s=$(W)/$s/log.jsonl)
+logs := $(foreach s,clip lm stage1 stage2 llava,$s=$(W)/$s/log.jsonl)
 samples = $1.samples=$$(($2 * $$(wc -l <$(W)/$1/log.jsonl)))
 card: $(W)/scores.json
 	mkdir -p $(SHIP)
 	sh $(here)../eval/card $< $(here)llava/README.md.in config=$(W)/llava/config.json $(logs) \
 	    megabytes=$$(wc -c <$(W)/llava/model.safetensors | awk '{ print $$1 / 1e6 }') \
-	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,lm,$(LM_BATCH)) $(call samples,stage1,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
+	    $(call samples,clip,$(CLIP_BATCH)) $(call samples,lm,$(LM_BATCH)) \
+	    $(call samples,stage1,$(BATCH)) $(call samples,stage2,$(BATCH)) $(call samples,llava,$(BATCH)) >$(W)/card
 	mv $(W)/card $(SHIP)/README.md

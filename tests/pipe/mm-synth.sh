@@ -428,6 +428,7 @@ t "things without sprites" 64 mm-synth --tier things
 t "held-out pairs in training" 64 mm-synth --held pairs -o x.mmt
 same "is refused" err "mm-synth: --held pairs is for --split test
 usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"
+t "no round of questions" 64 mm-synth --rounds 0
 t "short answers without questions" 64 mm-synth --questions 0 --turns qa,reason --format llava -o x
 same "are refused" err "mm-synth: --turns qa and reason need --questions
 usage: mm-synth [-qv] [-s seed] [-n items] [--first i] [--split word] [--format word] [-o output]"

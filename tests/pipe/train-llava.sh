@@ -34,6 +34,7 @@ t "shipped" 0 recipe ship SHIP="$PWD/small/llava"
 t "measured" 0 recipe card SHIP="$PWD/small/llava" N=4 FACTS=20 FILL=20 TOKENS=8 BLIND_TOKENS=4
 has "on its page" small/llava/README.md '^| of 4 scenes a tier |'
 has "with its training" small/llava/README.md '^| stage 2 (`llava-instruct`) | all of it, on talks | 2 | 8 |'
+has "to its end" small/llava/README.md '^| the same | all of it, on many questions about each picture | 2 | 8 |'
 ls small/llava | paste -s -d ' ' - >out
 same "nothing else lies there" out "README.md chat_template.jinja chat_template.json config.json model.safetensors \
 preprocessor_config.json processor_config.json tokenizer.json tokenizer_config.json"

@@ -133,7 +133,7 @@ static void test_questions(void **state)
     assert_int_equal(mm_scene_maker_new(&m, &notes, NULL), 0);
     for (uint64_t i = 0; i < 10 * SCENES; i++) {
         assert_int_equal(mm_scene_make(&s, m, i, NULL), 0);
-        assert_int_equal(mm_questions_ask(&q, &v, b, 8, NULL), 0);
+        assert_int_equal(mm_questions_ask(&q, &v, b, 8, 1, NULL), 0);
         for (size_t k = 0; k < q.n; k++) {
             check_answer(&q.v[k], &s);
             types |= 1 << q.v[k].type;

@@ -283,7 +283,7 @@ static void test_questions(void **state)
     assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
     for (uint64_t i = 0; i < 2 * SCENES; i++) {
         assert_int_equal(mm_scene_make(&s, m, i, NULL), 0);
-        assert_int_equal(mm_questions_ask(&q, &v, b, 8, NULL), 0);
+        assert_int_equal(mm_questions_ask(&q, &v, b, 8, 1, NULL), 0);
         assert_true(q.n >= 1);
         for (size_t k = 0; k < q.n; k++) {
             check_question(&q.v[k], &s);
@@ -313,6 +313,51 @@ static void test_questions(void **state)
         }
     }
     mm_questions_free(&q);
+    mm_scene_maker_free(m);
+    free(b);
+}
+
+/* The first round is the same; further ones ask what was not asked, in whatever words. */
+static void test_rounds(void **state)
+{
+    struct mm_balance *b = calloc(1, sizeof(*b));
+    struct mm_questions one = { 0 }, many = { 0 };
+    struct mm_scene_opts o = shapes;
+    struct mm_scene_maker *m;
+    struct mm_scene s;
+    const struct mm_view v = { &s, NULL };
+    size_t all[2] = { 0 };
+
+    (void)state;
+    assert_non_null(b);
+    assert_int_equal(mm_balance_fit(b, &o, NULL), 0);
+    assert_int_equal(mm_scene_maker_new(&m, &o, NULL), 0);
+    for (uint64_t i = 0; i < 200; i++) {
+        assert_int_equal(mm_scene_make(&s, m, i, NULL), 0);
+        assert_int_equal(mm_questions_ask(&one, &v, b, 16, 1, NULL), 0);
+        assert_int_equal(mm_questions_ask(&many, &v, b, 16, 4, NULL), 0);
+        for (size_t k = 0; k < many.n; k++) {
+            struct mm_buf text = { 0 }, other = { 0 };
+
+            if (k < one.n)
+                assert_string_equal(many.v[k].text, one.v[k].text);
+            mm_form_say(&text, &mm_forms[many.v[k].form], 0, &many.v[k].ask, &v);
+            for (size_t l = 0; l < k; l++) {
+                mm_buf_reset(&other);
+                mm_form_say(&other, &mm_forms[many.v[l].form], 0, &many.v[l].ask, &v);
+                assert_string_not_equal(text.p, other.p);
+            }
+            mm_buf_free(&text);
+            mm_buf_free(&other);
+        }
+        all[0] += one.n;
+        all[1] += many.n;
+        mm_questions_reset(&one);
+        mm_questions_reset(&many);
+    }
+    assert_true(all[1] > 2 * all[0]);
+    mm_questions_free(&one);
+    mm_questions_free(&many);
     mm_scene_maker_free(m);
     free(b);
 }
@@ -451,7 +496,7 @@ static void test_documents(void **state)
 {
     struct mm_balance *b = calloc(1, sizeof(*b));
     struct mm_synth_opts o = { .scene = shapes, .size = SIDE, .picture = true, .labels = true,
-                               .questions = 8, .turns = 15, .balance = b };
+                               .questions = 8, .rounds = 1, .turns = 15, .balance = b };
     struct mm_synth_maker *m;
     struct mm_synth_item *it;
     struct mm_buf doc = { 0 };
@@ -729,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_coverage),    cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_scenes),      cmocka_unit_test(test_any_order),
         cmocka_unit_test(test_options),     cmocka_unit_test(test_questions),
+        cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_wordings),    cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_png),         cmocka_unit_test(test_picture),
         cmocka_unit_test(test_documents),   cmocka_unit_test(test_sprites),
